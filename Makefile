@@ -1,0 +1,48 @@
+# Every target sets up what it needs, inside the checkout: .venv holds hatch, .hatch its environments.
+HATCH = hatch==1.18.2
+# The name carries the requirement, so that a changed pin makes .venv anew.
+SETUP = .venv/$(HATCH).stamp
+
+# Passed on to pytest by test and to benchmarks/run.py by bench.
+ARGS =
+
+.DEFAULT_GOAL = help
+.PHONY: help setup demo test coverage check format bench build clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+$(SETUP): scripts/bootstrap
+	@scripts/bootstrap '$(HATCH)'
+	@touch '$@'
+
+setup: $(SETUP) ## make .venv with hatch; the other targets do this by themselves
+
+demo: build ## install the wheels into a bare environment and route the example queries
+	@scripts/demo.sh
+
+test: $(SETUP) ## run the tests on each Python found; ARGS="-k name" is passed to pytest
+	@scripts/test.sh $(ARGS)
+
+coverage: $(SETUP) ## run the whole suite once and show which lines it leaves out
+	scripts/in-env default pytest -n 2 --cov --cov-report=term $(ARGS)
+
+check: $(SETUP) ## ruff, formatting and mypy, changing nothing
+	scripts/in-env lint ruff check
+	scripts/in-env lint ruff format --check
+	scripts/in-env default mypy
+
+format: $(SETUP) ## format the code and apply ruff's safe fixes
+	scripts/in-env lint ruff check --fix-only
+	scripts/in-env lint ruff format
+
+bench: $(SETUP) ## run the benchmarks; ARGS is passed to benchmarks/run.py
+	scripts/in-env default python benchmarks/run.py $(ARGS)
+
+build: $(SETUP) ## build the sdist and wheel of every package into dist/
+	@rm -rf dist
+	scripts/hatch build --all
+
+clean: ## remove all that the other targets made, environments included
+	rm -rf .venv .hatch .hypothesis .pytest_cache .ruff_cache .coverage build dist htmlcov
+	find packages tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || :

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Install the built wheels into a bare environment, as a user would, and route the example queries.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+rm -rf build/demo
+mkdir -p build/demo
+.venv/bin/python -m venv build/demo/venv
+build/demo/venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+
+PATH="$PWD/build/demo/venv/bin:$PATH"
+show() {
+    printf '\n$ %s\n' "$*"
+    "$@"
+}
+
+cd build/demo
+show llmrouter init demo
+show cd demo
+show llmrouter list-routers
+show llmrouter infer --router randomrouter --config custom_routers/randomrouter/config.yaml \
+    --input data/example_data/query_data/default_query_test.jsonl --route-only

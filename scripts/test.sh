@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Run the test suite on every supported Python that this machine has; arguments go to pytest.
+#
+# The whole suite runs on 3.11, the torch-free part on the others. The whole suite comes last, so that the
+# output ends with its closing line.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+main=3.11
+others=(3.10 3.12 3.13 3.14)
+
+found=$(scripts/pythons | cut -d' ' -f1 | tr '\n' ' ')
+has() { [[ " $found" == *" $1 "* ]]; }
+
+missing=
+for version in "${others[@]}" "$main"; do
+    has "$version" || missing+="$version "
+done
+echo "Python found: ${found:-none}"
+echo "Python not found: ${missing:-none}"
+has "$main" || echo "The tests that need torch are left out: they run on Python $main."
+
+ran=0
+failed=
+for version in "${others[@]}"; do
+    has "$version" || continue
+    printf '\nPython %s, the torch-free part of the suite\n' "$version"
+    status=0
+    scripts/in-env "bare.py$version" pytest -n 2 -m "not torch" "$@" || status=$?
+    # Status 5, nothing selected, is no fault where the caller's own selection may name only torch tests.
+    if [[ $status -eq 5 && $# -gt 0 ]]; then
+        continue
+    fi
+    ran=1
+    [[ $status -eq 0 ]] || failed+=" $version"
+done
+
+if has "$main"; then
+    printf '\nPython %s, the whole suite\n' "$main"
+    ran=1
+    scripts/in-env default pytest -n 2 "$@" || failed+=" $main"
+fi
+
+if [[ $ran -eq 0 ]]; then
+    echo "No test was run." >&2
+    exit 1
+fi
+if [[ -n $failed ]]; then
+    echo "The tests failed on Python$failed" >&2
+    exit 1
+fi
