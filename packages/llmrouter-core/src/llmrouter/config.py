@@ -1,0 +1,110 @@
+"""Read a router's configuration from YAML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmrouter.errors import ConfigError
+
+# Part of every configuration: a section that is empty or left out is an empty mapping.
+SECTIONS = ("data_path", "model_path", "hparam", "metric")
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Read a configuration, from a YAML file or from a mapping that was read already.
+
+    Top-level keys that core does not know are kept for the router.
+
+    Raises:
+        ConfigError: The file is missing, empty or malformed, or a section is not a mapping.
+    """
+    if isinstance(source, Mapping):
+        path, config = None, dict(source)
+    else:
+        path = Path(source)
+        config = _read_yaml(path)
+    for section in SECTIONS:
+        if config.get(section) is None:
+            config[section] = {}
+        elif not isinstance(config[section], dict):
+            raise config_error(
+                source, [section], f"expected a section of 'key: value' lines, found {_kind(config[section])}"
+            )
+    weights = config["metric"].get("weights")
+    if weights is not None and not isinstance(weights, dict):
+        raise config_error(
+            source, ["metric", "weights"], f"expected 'name: weight' lines, found {_kind(weights)}"
+        )
+    return config
+
+
+def config_error(source: object, key: Sequence[str], problem: str) -> ConfigError:
+    """Make the error for one key of a configuration; names the line where the source is a file."""
+    path = None if isinstance(source, Mapping) or source is None else Path(str(source))
+    line = line_of(path, key) if path is not None else None
+    return ConfigError(path, problem, line=line, key=".".join(key))
+
+
+def line_of(path: Path, key: Sequence[str]) -> int | None:
+    """Return the line of a key in a YAML or JSON file, or of the nearest key above it that is there."""
+    try:
+        # Tabs may indent JSON, which is YAML otherwise.
+        node = yaml.compose(path.read_text("utf-8").replace("\t", " "), Loader=_Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    line = None
+    for part in key:
+        for name, value in _pairs(node):
+            if name.value == part:
+                line, node = name.start_mark.line + 1, value
+                break
+        else:
+            break
+    return line
+
+
+def _pairs(node: object) -> Iterator[tuple[Any, Any]]:
+    if isinstance(node, yaml.MappingNode):
+        yield from node.value
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+        config = yaml.load(text, Loader=_Loader)  # noqa: S506 - one of the safe loaders
+    except FileNotFoundError:
+        raise ConfigError(path, "there is no such file; name the router's YAML file with --config") from None
+    except OSError as error:
+        raise ConfigError(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, f"is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigError(
+            path, f"is not valid YAML: {problem}", line=mark.line + 1 if mark else None
+        ) from None
+    if config is None:
+        raise ConfigError(path, "is empty; it needs at least data_path.llm_data")
+    if not isinstance(config, dict):
+        raise ConfigError(path, f"expected 'key: value' lines, found {_kind(config)}")
+    return config
+
+
+def _kind(value: object) -> str:
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        str: "text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), type(value).__name__)

@@ -1,0 +1,113 @@
+"""Every error that llmrouter raises on purpose.
+
+A message says what is wrong, where, and what to do; the offender is an attribute.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+
+class LLMRouterError(Exception):
+    """Root of the errors a user can do something about."""
+
+
+class FileError(LLMRouterError):
+    """A file that a user gave is missing, malformed or incomplete.
+
+    Attributes:
+        path: The file, or None for a configuration given as a mapping.
+        line: Line number from 1, where known.
+        key: Dotted path of the offending key, such as ``data_path.llm_data``.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str] | None,
+        problem: str,
+        *,
+        line: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.path = Path(path) if path is not None else None
+        self.problem = problem
+        self.line = line
+        self.key = key
+        where = str(self.path) if self.path is not None else "configuration"
+        if line is not None:
+            where += f":{line}"
+        super().__init__(": ".join(part for part in (where, key, problem) if part))
+
+
+class ConfigError(FileError):
+    """The configuration cannot be used."""
+
+
+class DataError(FileError):
+    """A data file cannot be used."""
+
+
+class CheckpointError(FileError):
+    """A router's saved state cannot be written or restored."""
+
+
+class PluginError(LLMRouterError):
+    """Code of a plugin failed, or the plugin may not be used."""
+
+
+class UnknownRouterError(LLMRouterError):
+    """No router of that name can be found.
+
+    Attributes:
+        name: The name that was asked for.
+        nearest: Names of known routers that look like it, best first.
+    """
+
+    def __init__(self, name: str, advice: str, nearest: Sequence[str] = ()) -> None:
+        self.name = name
+        self.nearest = tuple(nearest)
+        super().__init__(f"Unknown router: {name}{advice}")
+
+
+class RouterValidationError(PluginError):
+    """A router or trainer class does not fulfil the contract.
+
+    Attributes:
+        kind: ``"Router"`` or ``"Trainer"``.
+    """
+
+    def __init__(self, problem: str, *, kind: str = "Router") -> None:
+        self.kind = kind
+        super().__init__(f"{kind} class validation failed: {problem}")
+
+
+class RoutingError(LLMRouterError):
+    """One query could not be routed; other queries are not affected."""
+
+
+class MissingExtraError(LLMRouterError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{what} needs a package that is not installed; run: pip install '{extra}'")
+
+
+def describe(error: BaseException) -> str:
+    """Tell an error raised by somebody else's code in one line: type, message, file and line."""
+    if isinstance(error, LLMRouterError):
+        return str(error)
+    if isinstance(error, SyntaxError):
+        where = f" ({Path(error.filename).name}, line {error.lineno})" if error.filename else ""
+        return f"{type(error).__name__}: {error.msg}{where}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen ")
+    ]
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' if message else ''}{message}{where}"

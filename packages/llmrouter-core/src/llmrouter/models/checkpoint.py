@@ -1,0 +1,71 @@
+"""Save and load a model's weights; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+
+from llmrouter.errors import CheckpointError
+from llmrouter.files import replacing
+
+
+def write_state(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
+    """Write a ``state_dict`` as safetensors, atomically; missing folders are made.
+
+    Raises:
+        CheckpointError: The file cannot be written.
+    """
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        # Tied weights share memory, which the format refuses; each name gets its own copy.
+        storage = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as stream:
+            stream.write(safetensors.save(tensors))
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be written: {error.strerror}") from error
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Read a ``state_dict`` from safetensors, or from a file of ``torch.save`` that holds only tensors.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, empty, or neither of these.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(path, "there is no such file; train the router first") from None
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror}") from None
+    try:
+        if raw.startswith(b"PK"):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        elif raw[8:9] == b"{":
+            state = safetensors.load(raw)
+        else:
+            raise CheckpointError(
+                path, "is neither a safetensors nor a torch file; it was saved by something else"
+            )
+    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise CheckpointError(path, f"is damaged: {error}") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            path, "holds more than tensors, which is not loaded, for it could run code"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(path, "does not hold a dict of tensors")
+    if not state:
+        raise CheckpointError(path, "holds no weights")
+    return state

@@ -1,0 +1,195 @@
+"""Load the plugins that installed distributions advertise, one at a time, whatever each of them does.
+
+pluggy's own loader stops at the first broken plugin and skips a second entry point of the same name
+silently, and one plugin's ``SystemExit`` ends a collective hook call; here each plugin fails alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import pluggy
+
+from llmrouter import hookspecs, specs
+from llmrouter.errors import PluginError, describe
+from llmrouter.plugin_system.metadata import Distribution, EntryPoint, entry_points, incompatibility
+from llmrouter.plugin_system.selection import Selection
+
+State = Literal["ready", "failed", "shadowed", "conflict", "incompatible", "blocked"]
+SpecT = TypeVar("SpecT", bound=specs.Spec)
+
+_REGISTERING: dict[str, type[specs.Spec]] = {
+    "llmrouter_register_routers": specs.RouterSpec,
+    "llmrouter_register_trainers": specs.TrainerSpec,
+    "llmrouter_register_encoders": specs.EncoderSpec,
+    "llmrouter_register_judges": specs.JudgeSpec,
+    "llmrouter_register_commands": specs.CommandSpec,
+}
+
+
+@dataclass(eq=False)
+class Plugin:
+    """One entry point: what became of it and what it declares.
+
+    Attributes:
+        name: The entry point's name.
+        module: The plugin module.
+        distribution: Where it comes from.
+        state: ``ready``, ``failed``, ``incompatible``, ``blocked``, or ``conflict`` where one of its
+            declarations collides with another plugin's.
+        reason: Why it is not ready, or None.
+        cause: The exception behind a failure.
+        hooks: Names of the hooks that it implements.
+        declared: What it declares, in order.
+        load_ms: Time to import it and to ask it for its declarations.
+        imported_torch: Whether importing it imported torch.
+    """
+
+    name: str
+    module: str
+    distribution: Distribution
+    state: State = "ready"
+    reason: str | None = None
+    cause: BaseException | None = None
+    hooks: tuple[str, ...] = ()
+    declared: list[specs.Spec] = field(default_factory=list)
+    load_ms: float = 0.0
+    imported_torch: bool = False
+
+    def specs(self, kind: type[SpecT]) -> list[SpecT]:
+        """Return what it declares of one kind."""
+        return [spec for spec in self.declared if isinstance(spec, kind)]
+
+    def conflict(self, reason: str) -> None:
+        """Note that one of its declarations collides with another."""
+        self.state = "conflict"
+        self.reason = reason if self.reason is None else f"{self.reason}; {reason}"
+
+
+class Observer(NamedTuple):
+    """One plugin's implementation of ``llmrouter_after_route``."""
+
+    plugin: str
+    call: Callable[..., object]
+    wants: tuple[str, ...]
+
+    def __call__(self, arguments: Mapping[str, Any]) -> None:
+        """Call it with those of the hook's arguments that it asks for."""
+        self.call(*[arguments[name] for name in self.wants])
+
+
+class InstalledPlugins:
+    """The installed plugins, in the order in which they were found.
+
+    Attributes:
+        plugins: One for each entry point.
+        observers: The implementations of ``llmrouter_after_route``.
+        unused: Names in the selection that no plugin bears.
+    """
+
+    def __init__(self, core_version: str, selection: Selection) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._core_version = core_version
+        points = entry_points()
+        self.unused = selection.unused(points)
+        self.plugins = [self._load(point, selection) for point in _distinct(points)]
+        self.observers = [
+            Observer(impl.plugin_name, impl.function, impl.argnames)
+            for impl in self._manager.hook.llmrouter_after_route.get_hookimpls()
+        ]
+
+    def _load(self, point: EntryPoint, selection: Selection) -> Plugin:
+        plugin = Plugin(point.name, point.module, point.distribution)
+        if refusal := selection.refusal(point):
+            plugin.state, plugin.reason = "blocked", refusal
+        elif point.problem:
+            plugin.state, plugin.reason = "failed", point.problem
+        elif problem := incompatibility(point.distribution, self._core_version):
+            plugin.state, plugin.reason = "incompatible", problem
+        else:
+            self._execute(plugin)
+        return plugin
+
+    def _execute(self, plugin: Plugin) -> None:
+        started = time.perf_counter()
+        torch_was_there = "torch" in sys.modules
+        key = f"{plugin.distribution.name}:{plugin.name}"
+        try:
+            module = load_target(plugin.module)
+            self._manager.register(module, key)
+            plugin.hooks = self._implemented(module)
+            for hook in plugin.hooks:
+                if kind := _REGISTERING.get(hook):
+                    plugin.declared += self._ask(module, hook, kind)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included
+            if self._manager.has_plugin(key):
+                self._manager.unregister(name=key)
+            plugin.declared = []
+            plugin.state, plugin.reason, plugin.cause = "failed", describe(error), error
+        plugin.load_ms = (time.perf_counter() - started) * 1000
+        plugin.imported_torch = not torch_was_there and "torch" in sys.modules
+
+    def _implemented(self, module: object) -> tuple[str, ...]:
+        callers = self._manager.get_hookcallers(module) or []
+        for caller in callers:
+            (impl,) = [impl for impl in caller.get_hookimpls() if impl.plugin is module]
+            if not caller.has_spec() and not impl.optionalhook:
+                known = [*_REGISTERING, "llmrouter_after_route"]
+                raise PluginError(f"implements an unknown hook, {caller.name}; there are {', '.join(known)}")
+            if impl.wrapper or impl.hookwrapper:
+                raise PluginError(f"implements {caller.name} as a hook wrapper, which is not called")
+        return tuple(caller.name for caller in callers)
+
+    def _ask(self, module: object, hook: str, kind: type[specs.Spec]) -> list[specs.Spec]:
+        caller = getattr(self._manager.hook, hook)
+        (impl,) = [impl for impl in caller.get_hookimpls() if impl.plugin is module]
+        answer = impl.function()
+        if answer is None:
+            return []
+        if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | Mapping):
+            raise PluginError(f"{hook} returned {_shown(answer)}, not a list of {kind.__name__}")
+        declared: list[specs.Spec] = []
+        for spec in answer:
+            if not isinstance(spec, kind):
+                raise PluginError(f"{hook} returned {_shown(spec)} in its list, not a {kind.__name__}")
+            if not isinstance(spec, specs.TrainerSpec) and spec.name in {
+                other.name for other in declared if not isinstance(other, specs.TrainerSpec)
+            }:
+                raise PluginError(f"{hook} declares {spec.name!r} twice")
+            declared.append(spec)
+        return declared
+
+
+def load_target(target: str) -> Any:
+    """Import what ``module`` or ``module:Name`` names.
+
+    Raises:
+        AttributeError: The module has no such name.
+        BaseException: Whatever importing the module raises.
+    """
+    module, _, name = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in filter(None, name.split(".")):
+        found = getattr(found, part)
+    return found
+
+
+def _distinct(points: Iterable[EntryPoint]) -> list[EntryPoint]:
+    """Drop further entry points to a module that has one already."""
+    first: dict[str, EntryPoint] = {}
+    for point in points:
+        first.setdefault(point.module or point.distribution.name, point)
+    return list(first.values())
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"

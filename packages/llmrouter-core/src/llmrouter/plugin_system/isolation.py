@@ -1,0 +1,26 @@
+"""Run code of plugins so that whatever it raises is contained."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from llmrouter.errors import LLMRouterError, PluginError, describe
+
+
+@contextlib.contextmanager
+def plugin_code(whose: str) -> Iterator[None]:
+    """Turn what code of a plugin raises into a `PluginError` that says whose code it is.
+
+    A plugin may raise anything, ``SystemExit`` included. Our own errors say enough and pass, and so does
+    KeyboardInterrupt.
+    """
+    try:
+        yield
+    except (LLMRouterError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        advice = ""
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            advice = f"; install what provides {error.name.partition('.')[0]!r}, or mend the import"
+        raise PluginError(f"{whose} failed: {describe(error)}{advice}") from error

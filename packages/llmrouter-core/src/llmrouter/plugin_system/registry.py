@@ -1,0 +1,370 @@
+"""The one place that knows which routers, trainers, encoders, judges and commands there are."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic
+
+import llmrouter
+from llmrouter.errors import PluginError, UnknownRouterError
+from llmrouter.plugin_system.directories import DirectoryRouter, PluginDirectory, scan, search_path
+from llmrouter.plugin_system.installed import InstalledPlugins, Observer, Plugin, SpecT, State, load_target
+from llmrouter.plugin_system.isolation import plugin_code
+from llmrouter.plugin_system.metadata import normalize
+from llmrouter.plugin_system.selection import Selection
+from llmrouter.specs import CommandSpec, EncoderSpec, JudgeSpec, RouterSpec, TrainerSpec
+
+if TYPE_CHECKING:
+    from llmrouter.models.base_trainer import BaseTrainer
+    from llmrouter.models.router import Router
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY_PREFIX = "dir"
+
+
+@dataclass(eq=False)
+class Declaration(Generic[SpecT]):
+    """An encoder, judge or command, with the plugin that declares it.
+
+    Attributes:
+        reason: With which other plugin it collides, or None.
+    """
+
+    spec: SpecT
+    plugin: Plugin
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class RouterEntry:
+    """A router: where it is from and whether it can be used.
+
+    Attributes:
+        name: The name by which users call it.
+        origin: Name of the distribution, or path of the folder.
+        version: Version of the distribution; None for a folder.
+        summary: A sentence about it.
+        target: ``module:Class``; for a folder its class, or ``unknown`` where only running it would tell.
+        trainable: Whether it has a trainer.
+        state: ``ready`` is declared, and proven only when it is used.
+        reason: Why it is in that state, or what else should be known; None where there is nothing to say.
+    """
+
+    name: str
+    origin: str
+    version: str | None
+    summary: str = ""
+    target: str | None = None
+    trainable: bool = False
+    state: State = "ready"
+    reason: str | None = None
+    plugin: Plugin | None = None
+    trainers: tuple[TrainerSpec, ...] = ()
+    directory: DirectoryRouter | None = None
+
+    @property
+    def label(self) -> str:
+        """Origin and version in words."""
+        return self.origin if self.version is None else f"{self.origin} {self.version}"
+
+    @property
+    def distribution(self) -> str | None:
+        """The distribution's name, or None for a folder."""
+        return None if self.directory else self.origin
+
+
+class PluginRegistry:
+    """What is installed and what lies in plugin directories, with the state of each and its reason.
+
+    Args:
+        plugin_dirs: Directories to search instead of the default ones; empty: none.
+        block: Names of distributions or entry points to leave out, beside those that the environment names.
+
+    Attributes:
+        plugins: One for each entry point of the group ``llmrouter``.
+        directories: The search path, each directory with the routers it holds.
+        routers: Every router, usable or not, by name.
+        encoders: Every declared encoder, by name.
+        judges: Every declared judge, by name.
+        commands: Every declared command, by name.
+        observers: The implementations of ``llmrouter_after_route``.
+        unused: Names in the selection of plugins that nothing installed bears.
+    """
+
+    def __init__(
+        self, plugin_dirs: Iterable[str | os.PathLike[str]] | None = None, block: Iterable[str] = ()
+    ) -> None:
+        installed = InstalledPlugins(llmrouter.__version__, Selection.from_environ(block=block))
+        self.plugins: list[Plugin] = installed.plugins
+        self.observers: list[Observer] = installed.observers
+        self.unused: list[str] = installed.unused
+        self._announced: set[str] = set()
+        self.directories: list[PluginDirectory] = [scan(*place) for place in search_path(plugin_dirs)]
+        self.routers: list[RouterEntry] = _in_states(
+            [*_installed_routers(self.plugins), *_directory_routers(self.directories)]
+        )
+        self.encoders = _declarations(self.plugins, EncoderSpec)
+        self.judges = _declarations(self.plugins, JudgeSpec)
+        self.commands = _declarations(self.plugins, CommandSpec)
+
+    def get_router_names(self) -> list[str]:
+        """Return the names of the routers that can be used, sorted."""
+        return sorted(entry.name for entry in self.routers if entry.state == "ready")
+
+    def find(self, name: str) -> RouterEntry:
+        """Return the router that a user means.
+
+        Args:
+            name: ``NAME``, or ``DISTRIBUTION:NAME`` or ``dir:NAME`` where several bear it.
+
+        Raises:
+            UnknownRouterError: There is none.
+            PluginError: There is one, or several, but it cannot be used.
+        """
+        origin, _, bare = name.strip().rpartition(":")
+        bare = bare.lower()
+        named = [entry for entry in self.routers if entry.name == bare]
+        if origin == DIRECTORY_PREFIX:
+            found = [entry for entry in named if entry.directory][:1]
+        elif origin:
+            found = [entry for entry in named if entry.distribution and _same(entry.distribution, origin)]
+        else:
+            found = named
+        if not found:
+            raise self._unknown(name, named)
+        usable = [
+            entry
+            for entry in found
+            if entry.state == "ready" or (origin and entry.state in ("conflict", "shadowed"))
+        ]
+        if len(usable) == 1:
+            return usable[0]
+        entry = next((entry for entry in found if entry.state not in ("shadowed", "blocked")), found[0])
+        if entry.directory and entry.directory.reading.misnamed:
+            raise UnknownRouterError(name, f": {entry.label}: {entry.reason}; name it {_class_name(bare)}")
+        raise PluginError(f"Router {name!r} from {entry.label} cannot be used, {entry.state}: {entry.reason}")
+
+    def load_router(self, entry: RouterEntry) -> type[Router]:
+        """Import a router's class; for a folder this is the first time that its code runs.
+
+        Raises:
+            PluginError: Its code fails; the message names the cause.
+            RouterValidationError: The class does not fulfil the contract.
+        """
+        from llmrouter.models.router import Router
+
+        return self._load_class(entry, Router, entry.target or "", ("router.py", "model.py"))
+
+    def load_trainer(self, entry: RouterEntry) -> type[BaseTrainer]:
+        """Import a router's trainer class.
+
+        Raises:
+            PluginError: It has none, several, or its code fails.
+            RouterValidationError: The class does not fulfil the contract.
+        """
+        from llmrouter.models.base_trainer import BaseTrainer
+
+        if not entry.trainable:
+            why = f": {entry.reason}" if entry.reason else "; a trainer makes it trainable"
+            raise PluginError(f"Router {entry.name!r} from {entry.label} cannot be trained{why}")
+        target = entry.trainers[0].target if entry.trainers else ""
+        return self._load_class(entry, BaseTrainer, target, ("trainer.py", "router.py", "model.py"))
+
+    def load(self, declaration: Declaration[Any]) -> Any:
+        """Import what a declaration of an encoder, judge or command names.
+
+        Raises:
+            PluginError: It collides with another, or its code fails.
+        """
+        if declaration.reason:
+            raise PluginError(declaration.reason)
+        spec = declaration.spec
+        with plugin_code(f"{spec.name!r} from {declaration.plugin.distribution}"):
+            return load_target(spec.target)
+
+    def problems(self) -> list[str]:
+        """Tell what failed, one sentence each; what the user left out is none."""
+        found = [
+            f"plugin {plugin.name!r} of {plugin.distribution}, {plugin.state}: {plugin.reason}"
+            for plugin in self.plugins
+            if plugin.state in ("failed", "incompatible", "conflict")
+        ]
+        found += [
+            f"router {entry.name!r} in {entry.origin}, failed: {entry.reason}"
+            for entry in self.routers
+            if entry.directory and entry.state == "failed"
+        ]
+        found += [
+            f"plugin directory {place.path} {place.problem}" for place in self.directories if place.problem
+        ]
+        found += [
+            f"no installed plugin or distribution is named {name!r}, nothing to load or block"
+            for name in self.unused
+        ]
+        return found
+
+    def _load_class(
+        self, entry: RouterEntry, base: type[Any], target: str, files: tuple[str, ...]
+    ) -> type[Any]:
+        # Imported here, for it puts a finder in front of every import.
+        from llmrouter.plugin_system.classes import class_in_folder, validated
+
+        with plugin_code(f"Router {entry.name!r} from {entry.label}"):
+            if entry.directory is None:
+                return validated(load_target(target), base, target)
+            if entry.origin not in self._announced:
+                self._announced.add(entry.origin)
+                logger.warning("Running router %r from %s", entry.name, entry.origin)
+            return class_in_folder(entry.directory.folder, base, files)
+
+    def _unknown(self, name: str, named: Sequence[RouterEntry]) -> UnknownRouterError:
+        if named:
+            choices = " or ".join(f"{_prefix(entry)}:{entry.name}" for entry in named)
+            return UnknownRouterError(name, f"; there is {choices}")
+        import difflib
+
+        names = self.get_router_names()
+        nearest = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
+        if nearest:
+            return UnknownRouterError(name, f"; did you mean {' or '.join(nearest)}?", nearest)
+        places = ", ".join(str(place.path) for place in self.directories) or "no directory"
+        known = f"there are {', '.join(names)}" if names else "none is installed"
+        return UnknownRouterError(
+            name, f"; {known}. Install the package that provides it, or put its folder in {places}"
+        )
+
+
+def _installed_routers(plugins: Iterable[Plugin]) -> Iterator[RouterEntry]:
+    owners = {(normalize(p.distribution.name), spec.name) for p in plugins for spec in p.specs(RouterSpec)}
+    trainers: dict[tuple[str, str], list[TrainerSpec]] = defaultdict(list)
+    for plugin in plugins:
+        home = normalize(plugin.distribution.name)
+        for spec in plugin.specs(TrainerSpec):
+            if (home, spec.router) in owners:
+                trainers[home, spec.router].append(spec)
+            else:
+                plugin.conflict(
+                    f"declares a trainer for {spec.router!r}, which {plugin.distribution} does not declare; "
+                    "a trainer comes from its router's distribution"
+                )
+    for plugin in plugins:
+        home = normalize(plugin.distribution.name)
+        distribution = plugin.distribution
+        if plugin.state in ("failed", "incompatible", "blocked"):
+            yield RouterEntry(
+                plugin.name.lower(),
+                distribution.name,
+                distribution.version,
+                state=plugin.state,
+                reason=plugin.reason,
+                plugin=plugin,
+            )
+        for router in plugin.specs(RouterSpec):
+            own = tuple(trainers[home, router.name])
+            reason = None
+            if len(own) > 1:
+                targets = " and ".join(spec.target for spec in own)
+                reason = f"it has two trainers, {targets}; {distribution} must declare one"
+                plugin.conflict(f"router {router.name!r}: {reason}")
+            yield RouterEntry(
+                router.name,
+                distribution.name,
+                distribution.version,
+                router.summary,
+                router.target,
+                trainable=len(own) == 1,
+                reason=reason,
+                plugin=plugin,
+                trainers=own,
+            )
+
+
+def _directory_routers(directories: Iterable[PluginDirectory]) -> Iterator[RouterEntry]:
+    for directory in directories:
+        for router in directory.routers:
+            reading = router.reading
+            reason = reading.failure
+            if reason is None and reading.trainer_failure:
+                reason = f"cannot be trained: {reading.trainer_failure}"
+            yield RouterEntry(
+                router.name,
+                str(router.folder),
+                None,
+                reading.summary,
+                reading.class_name,
+                trainable=reading.trainer_name is not None,
+                state="failed" if reading.failure else "ready",
+                reason=reason,
+                directory=router,
+            )
+
+
+def _in_states(entries: Iterable[RouterEntry]) -> list[RouterEntry]:
+    """Settle which of the routers of one name is used, and write it into all of them."""
+    by_name: dict[str, list[RouterEntry]] = defaultdict(list)
+    for entry in entries:
+        by_name[entry.name].append(entry)
+    return [entry for name in sorted(by_name) for entry in _settled(by_name[name])]
+
+
+def _settled(entries: list[RouterEntry]) -> list[RouterEntry]:
+    ready = [entry for entry in entries if entry.state == "ready" and not entry.directory]
+    holders = ready or [entry for entry in entries if not entry.directory and entry.state != "blocked"]
+    holders = holders or [entry for entry in entries if entry.directory][:1]
+    hidden = [entry for entry in entries if entry.directory and entry not in holders]
+    settled = []
+    for entry in entries:
+        changes: dict[str, Any] = {}
+        if len(ready) > 1 and entry in ready:
+            others = " and ".join(other.label for other in ready if other is not entry)
+            choices = " or ".join(f"{_prefix(other)}:{other.name}" for other in ready)
+            changes = {"state": "conflict", "reason": f"{others} provides it too; choose with {choices}"}
+        elif entry in hidden and entry.state == "ready":
+            way = (
+                f"; {DIRECTORY_PREFIX}:{entry.name} chooses it" if entry is _first_directory(entries) else ""
+            )
+            changes = {"state": "shadowed", "reason": f"hidden by {holders[0].label}{way}"}
+        elif entry in holders and hidden and entry.state == "ready":
+            note = f"hides {', '.join(other.origin for other in hidden)}"
+            changes = {"reason": f"{entry.reason}; {note}" if entry.reason else note}
+        settled.append(replace(entry, **changes))
+    return settled
+
+
+def _first_directory(entries: Iterable[RouterEntry]) -> RouterEntry | None:
+    return next((entry for entry in entries if entry.directory), None)
+
+
+def _declarations(plugins: Iterable[Plugin], kind: type[SpecT]) -> dict[str, Declaration[SpecT]]:
+    by_name: dict[str, list[tuple[Any, Plugin]]] = defaultdict(list)
+    for plugin in plugins:
+        for spec in plugin.specs(kind):
+            by_name[spec.name].append((spec, plugin))  # type: ignore[union-attr] # trainers are not asked for
+    found = {}
+    for name, declared in sorted(by_name.items()):
+        reason = None
+        if len(declared) > 1:
+            sources = " and ".join(str(plugin.distribution) for _, plugin in declared)
+            reason = f"{name!r} is declared by {sources}; leave one out with LLMROUTER_BLOCK_PLUGINS"
+            for _, plugin in declared:
+                plugin.conflict(f"{kind.__name__.removesuffix('Spec').lower()} {reason}")
+        found[name] = Declaration(*declared[0], reason)
+    return found
+
+
+def _same(distribution: str, other: str) -> bool:
+    return normalize(distribution) == normalize(other)
+
+
+def _prefix(entry: RouterEntry) -> str:
+    return DIRECTORY_PREFIX if entry.directory else entry.origin
+
+
+def _class_name(router: str) -> str:
+    stem = "".join(part.capitalize() for part in router.replace("-", "_").split("_"))
+    return stem if stem.endswith("Router") else f"{stem.removesuffix('router')}Router"

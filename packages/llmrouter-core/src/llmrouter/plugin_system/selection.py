@@ -1,0 +1,53 @@
+"""Which installed plugins the user lets in: two environment variables and ``--no-plugin``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from llmrouter.plugin_system.metadata import EntryPoint, normalize
+
+LOAD_VARIABLE = "LLMROUTER_LOAD_PLUGINS"
+BLOCK_VARIABLE = "LLMROUTER_BLOCK_PLUGINS"
+
+
+class Selection(NamedTuple):
+    """Names of distributions or entry points to load and to leave out.
+
+    Attributes:
+        only: If not None, nothing else is loaded; empty: nothing at all.
+        blocked: What is left out, with the words that tell who said so.
+    """
+
+    only: frozenset[str] | None
+    blocked: Mapping[str, str]
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None, block: Iterable[str] = ()) -> Selection:
+        """Read the environment; `block` adds to what it leaves out."""
+        environ = os.environ if environ is None else environ
+        only = environ.get(LOAD_VARIABLE)
+        blocked = {
+            name: f"{BLOCK_VARIABLE} names {name!r}" for name in _names(environ.get(BLOCK_VARIABLE, ""))
+        }
+        blocked |= {normalize(name): f"--no-plugin {name}" for name in block}
+        return cls(None if only is None else frozenset(_names(only)), blocked)
+
+    def refusal(self, point: EntryPoint) -> str | None:
+        """Tell why an entry point is left out, or None."""
+        names = {normalize(point.name), normalize(point.distribution.name)}
+        for name in sorted(names & set(self.blocked)):
+            return self.blocked[name]
+        if self.only is not None and not names & self.only:
+            return f"{LOAD_VARIABLE} does not name it"
+        return None
+
+    def unused(self, points: Iterable[EntryPoint]) -> list[str]:
+        """Return the names that no entry point or distribution bears, which are probably misspelt."""
+        known = {normalize(name) for point in points for name in (point.name, point.distribution.name)}
+        return sorted((set(self.blocked) | (self.only or frozenset())) - known)
+
+
+def _names(text: str) -> list[str]:
+    return [normalize(part.strip()) for part in text.split(",") if part.strip()]

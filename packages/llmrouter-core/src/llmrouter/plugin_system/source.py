@@ -1,0 +1,288 @@
+"""Read what a router folder's source says, without running it."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llmrouter.errors import describe
+
+ROUTER_BASES = frozenset({"Router", "MetaRouter"})
+TRAINER_BASES = frozenset({"BaseTrainer"})
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a folder's source shows.
+
+    Attributes:
+        class_name: Name of the router class, or `UNKNOWN` where only running the code would tell.
+        trainer_name: Name of the trainer class, `UNKNOWN`, or None where there is none.
+        summary: First line of the class's or the module's docstring.
+        failure: Why this cannot be a router, or None.
+        misnamed: Whether the failure is that no class bears a router's name.
+        trainer_failure: Why its trainer cannot be used, or None.
+    """
+
+    class_name: str = UNKNOWN
+    trainer_name: str | None = None
+    summary: str = ""
+    failure: str | None = None
+    misnamed: bool = False
+    trainer_failure: str | None = None
+
+
+@dataclass
+class _Module:
+    """The top level of a module: classes, imports and what hides further names."""
+
+    path: Path
+    classes: dict[str, ast.ClassDef] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str]] = field(default_factory=dict)
+    assigned: set[str] = field(default_factory=set)
+    exported: list[str] | None = None
+    open_ended: bool = False  # a star import or a module __getattr__
+    docstring: str = ""
+
+    def kinship(self, name: str, bases: frozenset[str]) -> bool | None:
+        """Whether a name is a subclass of one of `bases`; None: the source alone does not tell."""
+        if name not in self.classes:
+            module, original = self.imports.get(name, ("", ""))
+            if module.partition(".")[0] == "llmrouter" and original in bases:
+                return True
+            return False if name == "object" else None
+        answers = [self._base_kinship(name, base, bases) for base in self.classes[name].bases]
+        if True in answers:
+            return True
+        return None if None in answers else False
+
+    def _base_kinship(self, name: str, base: ast.expr, bases: frozenset[str]) -> bool | None:
+        if isinstance(base, ast.Name):
+            return self.kinship(base.id, bases) if base.id != name else None
+        if isinstance(base, ast.Attribute) and base.attr in bases:
+            return True
+        return None
+
+
+def is_candidate(folder: Path) -> bool:
+    """Whether a folder is meant to hold a router."""
+    if (folder / "router.py").is_file() or (folder / "model.py").is_file():
+        return True
+    init = folder / "__init__.py"
+    if not init.is_file():
+        return False
+    try:
+        module = _parse(init)
+    except _UNREADABLE:
+        return True  # listed as failed rather than passed over
+    return module.open_ended or bool(_exports(module, "Router", ROUTER_BASES))
+
+
+def read_folder(folder: Path) -> Reading:
+    """Classify a router folder from its source."""
+    try:
+        modules = [_parse(path) for path in _router_files(folder)]
+    except _UNREADABLE as error:
+        return Reading(failure=describe(error))
+    class_name, failure, misnamed = _router_class(modules, folder)
+    trainer_name, trainer_failure = _trainer_class(modules, folder)
+    return Reading(
+        class_name=class_name,
+        trainer_name=trainer_name,
+        summary=_summary(modules, class_name),
+        failure=failure,
+        misnamed=misnamed,
+        trainer_failure=trainer_failure,
+    )
+
+
+def same_name(class_name: str, folder_name: str, suffix: str) -> bool:
+    """Whether a class bears its folder's name: ``MyRouter`` in ``my_router``, ``my-router`` or ``my``."""
+    wanted = _plain(folder_name)
+    given = _plain(class_name)
+    return (
+        given == wanted
+        or given == wanted + suffix.lower()
+        or given == wanted.removesuffix("router") + suffix.lower()
+    )
+
+
+def choose(names: list[str], folder_name: str, suffix: str) -> str | None:
+    """Return the only name, or the one that the folder bears too; None where neither settles it."""
+    if len(names) == 1:
+        return names[0]
+    matching = [name for name in names if same_name(name, folder_name, suffix)]
+    return matching[0] if len(matching) == 1 else None
+
+
+def how_to_choose(names: list[str], folder: Path) -> str:
+    """Tell the author of a folder with several classes what to do."""
+    return (
+        f"several classes, {', '.join(sorted(names))}; import the right one in {folder.name}/__init__.py "
+        f"or give it the folder's name"
+    )
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _router_files(folder: Path) -> list[Path]:
+    """The files that may name the router class, the ones that decide first."""
+    files = [folder / "__init__.py"]
+    files += [
+        next((path for path in (folder / "router.py", folder / "model.py") if path.is_file()), files[0])
+    ]
+    return list(dict.fromkeys(path for path in files if path.is_file()))
+
+
+def _router_class(modules: list[_Module], folder: Path) -> tuple[str, str | None, bool]:
+    """Return the class's name, why there is none, and whether that is for want of a class so named."""
+    init = next((module for module in modules if module.path.name == "__init__.py"), None)
+    names = _exports(init, "Router", ROUTER_BASES) if init else []
+    if names:
+        chosen = choose(names, folder.name, "Router")
+        return (chosen, None, False) if chosen else (UNKNOWN, how_to_choose(names, folder), False)
+    if init and init.open_ended:
+        return UNKNOWN, None, False
+    module = modules[-1]
+    certain = [name for name in _named(module, "Router") if module.kinship(name, ROUTER_BASES) is True]
+    possible = [name for name in _named(module, "Router") if module.kinship(name, ROUTER_BASES) is None]
+    chosen = choose(certain + possible, folder.name, "Router")
+    if chosen is not None and (chosen in certain or not certain):
+        return chosen, None, False
+    if len(certain) > 1:
+        return UNKNOWN, how_to_choose(certain, folder), False
+    if certain or possible or _may_hold_more(module, "Router"):
+        return UNKNOWN, None, False
+    if unrelated := _named(module, "Router"):
+        return (
+            UNKNOWN,
+            f"Router class validation failed: {unrelated[0]} in {module.path.name} inherits neither from "
+            "llmrouter.models.meta_router.MetaRouter nor from llmrouter.models.router.Router",
+            False,
+        )
+    return UNKNOWN, f"no class whose name ends in 'Router' in {module.path.name}", True
+
+
+def _trainer_class(modules: list[_Module], folder: Path) -> tuple[str | None, str | None]:
+    path = folder / "trainer.py"
+    if path.is_file():
+        try:
+            modules = [*modules, _parse(path)]
+        except _UNREADABLE as error:
+            return None, describe(error)
+    for module in modules:
+        names = _exports(module, "Trainer", TRAINER_BASES)
+        if module.path.name != "__init__.py":
+            names = [n for n in _named(module, "Trainer") if module.kinship(n, TRAINER_BASES) is not False]
+        if names:
+            chosen = choose(names, folder.name, "Trainer") or choose(names, folder.name, "RouterTrainer")
+            return chosen or UNKNOWN, None
+        if _may_hold_more(module, "Trainer") and module.path == path:
+            return UNKNOWN, None
+    return None, None
+
+
+def _summary(modules: list[_Module], class_name: str) -> str:
+    for module in reversed(modules):
+        definition = module.classes.get(class_name)
+        text = (ast.get_docstring(definition) if definition else None) or ""
+        if text:
+            return text.splitlines()[0].strip()
+    return next(
+        (module.docstring.splitlines()[0].strip() for module in reversed(modules) if module.docstring), ""
+    )
+
+
+def _exports(module: _Module, suffix: str, bases: frozenset[str]) -> list[str]:
+    """Names ending in `suffix` that a module offers, without the base classes themselves."""
+    if module.exported is not None:
+        names = [name for name in module.exported if name.endswith(suffix)]
+        if names:
+            return names
+    names = _named(module, suffix)
+    names += [name for name, (_, original) in module.imports.items() if original.endswith(suffix)]
+    return [name for name in dict.fromkeys(names) if not _is_base(module, name, bases)]
+
+
+def _is_base(module: _Module, name: str, bases: frozenset[str]) -> bool:
+    source, original = module.imports.get(name, ("", ""))
+    return source.partition(".")[0] == "llmrouter" and original in bases
+
+
+def _named(module: _Module, suffix: str) -> list[str]:
+    return [name for name in module.classes if name.endswith(suffix)]
+
+
+def _may_hold_more(module: _Module, suffix: str) -> bool:
+    return module.open_ended or any(name.endswith(suffix) for name in module.assigned | set(module.imports))
+
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError, MemoryError)
+
+
+def _parse(path: Path) -> _Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its invalid escapes are not the reader's business
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    module = _Module(path, docstring=ast.get_docstring(tree) or "")
+    for statement in _statements(tree.body):
+        if reader := _READERS.get(type(statement)):
+            reader(module, statement)
+    return module
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements that run at import, those inside ``if``, ``try`` and ``with`` included."""
+    for statement in body:
+        yield statement
+        for inner in ("body", "orelse", "finalbody"):
+            if not isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _statements(getattr(statement, inner, []))
+        for handler in getattr(statement, "handlers", []):
+            yield from _statements(handler.body)
+
+
+def _read_class(module: _Module, statement: ast.ClassDef) -> None:
+    module.classes[statement.name] = statement
+
+
+def _read_function(module: _Module, statement: ast.FunctionDef) -> None:
+    if statement.name == "__getattr__":
+        module.open_ended = True
+
+
+def _read_import(module: _Module, statement: ast.ImportFrom) -> None:
+    source = "." * statement.level + (statement.module or "")
+    for alias in statement.names:
+        if alias.name == "*":
+            module.open_ended = True
+        else:
+            module.imports[alias.asname or alias.name] = (source, alias.name)
+
+
+def _read_assignment(module: _Module, statement: ast.Assign | ast.AnnAssign) -> None:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    for target in targets:
+        if isinstance(target, ast.Name):
+            module.assigned.add(target.id)
+            if target.id == "__all__" and isinstance(statement.value, ast.List | ast.Tuple):
+                module.exported = [
+                    item.value
+                    for item in statement.value.elts
+                    if isinstance(item, ast.Constant) and isinstance(item.value, str)
+                ]
+
+
+_READERS: dict[type[ast.stmt], Callable[..., None]] = {
+    ast.ClassDef: _read_class,
+    ast.FunctionDef: _read_function,
+    ast.ImportFrom: _read_import,
+    ast.Assign: _read_assignment,
+    ast.AnnAssign: _read_assignment,
+}

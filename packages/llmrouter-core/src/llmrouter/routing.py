@@ -1,0 +1,192 @@
+"""The way of a query: a router is opened, a query is put to it, a decision comes out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+from llmrouter.data.queries import QueryRow
+from llmrouter.decision import RoutingDecision, decision_from_result
+from llmrouter.errors import CheckpointError, DataError, RoutingError, describe
+from llmrouter.models.router import Router
+from llmrouter.plugin_system import PluginRegistry, RouterEntry
+from llmrouter.plugin_system.installed import Observer
+from llmrouter.plugin_system.isolation import plugin_code
+
+logger = logging.getLogger(__name__)
+
+
+Answer = RoutingDecision | RoutingError
+
+
+class DecisionEngine:
+    """Puts queries to one router and turns its answers into decisions.
+
+    Args:
+        router: The router.
+        name: By which the router is known.
+        version: Of the distribution that it comes from.
+        observers: Called after every decision.
+
+    Raises:
+        LLMRouterError: The router has no candidates.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        name: str | None = None,
+        version: str | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self.router = router
+        self.name = name
+        self.version = version
+        self._observers = list(observers)
+        self._faulty: set[str] = set()
+        if not router.llm_data:
+            raise DataError(
+                None, f"router {name!r} has no candidate LLMs; name them under data_path.llm_data"
+            )
+
+    def decide(self, query: dict[str, Any]) -> RoutingDecision:
+        """Route one query.
+
+        Args:
+            query: With at least the key ``query``.
+
+        Raises:
+            RoutingError: The router failed, or named no candidate.
+        """
+        started = perf_counter()
+        try:
+            result = self.router.route_single(query)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included
+            raise RoutingError(f"the router failed: {describe(error)}") from error
+        return self._decision(query, result, (perf_counter() - started) * 1000)
+
+    def decide_batch(self, queries: list[dict[str, Any]]) -> list[Answer]:
+        """Route several queries; an error stands in the place of a decision that could not be made."""
+        if not queries:
+            return []
+        started = perf_counter()
+        results: Any
+        try:
+            results = self.router.route_batch(queries)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as above
+            logger.warning("route_batch of %s failed, routing one by one: %s", self.name, describe(error))
+            return [self._attempt(self.decide, query) for query in queries]
+        if not isinstance(results, list | tuple) or len(results) != len(queries):
+            found = f"{len(results)} results" if isinstance(results, list | tuple) else type(results).__name__
+            wrong = RoutingError(f"route_batch returned {found} for {len(queries)} queries")
+            return [wrong] * len(queries)
+        latency_ms = (perf_counter() - started) * 1000 / len(queries)
+        return [
+            self._attempt(self._decision, query, result, latency_ms)
+            for query, result in zip(queries, results, strict=True)
+        ]
+
+    def decide_rows(
+        self, rows: Iterable[QueryRow], batch_size: int = 1024
+    ) -> Iterator[list[tuple[QueryRow, Answer]]]:
+        """Route a stream of rows batch by batch, in order; a malformed row gets an error for its answer."""
+        rows = iter(rows)
+        while batch := list(islice(rows, batch_size)):
+            answers = iter(self.decide_batch([row.query for row in batch if row.query is not None]))
+            yield [(row, RoutingError(row.problem) if row.query is None else next(answers)) for row in batch]
+
+    def _attempt(self, decide: Any, *arguments: Any) -> Answer:
+        try:
+            decision: RoutingDecision = decide(*arguments)
+        except RoutingError as error:
+            return error
+        return decision
+
+    def _decision(self, query: dict[str, Any], result: Any, latency_ms: float) -> RoutingDecision:
+        decision = decision_from_result(
+            result,
+            query,
+            self.router.llm_data,
+            router=self.name,
+            router_version=self.version,
+            latency_ms=latency_ms,
+        )
+        if self._observers:
+            self._notify(query, decision)
+        return decision
+
+    def _notify(self, query: dict[str, Any], decision: RoutingDecision) -> None:
+        for observer in self._observers:
+            try:
+                observer({"query": query, "decision": decision})
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # an observer changes nothing, whatever it raises
+                if observer.plugin not in self._faulty:
+                    self._faulty.add(observer.plugin)
+                    logger.warning("llmrouter_after_route of %s failed: %s", observer.plugin, describe(error))
+
+
+def create_router(registry: PluginRegistry, entry: RouterEntry, config: str | os.PathLike[str]) -> Router:
+    """Make the router that an entry names, with its configuration.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        PluginError: The router's code fails.
+    """
+    router_class = registry.load_router(entry)
+    with plugin_code(f"Router {entry.name!r} from {entry.label}"):
+        return router_class(yaml_path=str(config))
+
+
+def open_engine(
+    registry: PluginRegistry,
+    name: str,
+    config: str | os.PathLike[str],
+    load_model_path: str | os.PathLike[str] | None = None,
+) -> DecisionEngine:
+    """Find a router by name, make it, restore what it learned, and make it ready to decide.
+
+    Args:
+        registry: Where to look for the router.
+        name: As `PluginRegistry.find` takes it.
+        config: Path of its YAML configuration.
+        load_model_path: What to load; by default the configuration's ``model_path.load_model_path``.
+
+    Raises:
+        LLMRouterError: Any of that fails.
+    """
+    entry = registry.find(name)
+    router = create_router(registry, entry, config)
+    load_state(router, entry, load_model_path)
+    return DecisionEngine(router, entry.name, entry.version, registry.observers)
+
+
+def load_state(router: Router, entry: RouterEntry, path: str | os.PathLike[str] | None = None) -> None:
+    """Restore what a router learned, from `path` or from where its configuration says.
+
+    A router that keeps no state ignores what the configuration says, with a warning.
+
+    Raises:
+        CheckpointError: The state cannot be restored; the router must not be used.
+    """
+    path, asked = (
+        (path, True) if path is not None else (router.cfg["model_path"].get("load_model_path"), False)
+    )
+    if path is None:
+        return
+    if not asked and type(router).load_router is Router.load_router:
+        logger.warning("%s has no state to load; ignoring model_path.load_model_path", entry.name)
+        return
+    if not isinstance(path, str | os.PathLike):
+        raise CheckpointError(None, f"expected a path, found {path!r}", key="model_path.load_model_path")
+    with plugin_code(f"load_router of {entry.name!r}"):
+        router.load_router(str(path))
