@@ -1,0 +1,1 @@
+"""A router that draws an LLM at random."""
