@@ -1,0 +1,148 @@
+"""The command group: which commands there are, and what they share.
+
+A command is a module of its own, imported when it is named; plugins add theirs through
+``llmrouter_register_commands``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from functools import cached_property
+
+import click
+
+import llmrouter
+from llmrouter.plugin_system import PluginRegistry
+from llmrouter_cli.results import result_stream
+
+# Name to summary; the module is llmrouter_cli.commands.NAME, and the command in it is NAME too.
+COMMANDS = {
+    "infer": "Route queries: which LLM should answer each.",
+    "train": "Train a router.",
+    "list-routers": "List the routers there are, usable or not.",
+    "plugins": "Show the plugins: where from, what they add, and what failed.",
+    "doctor": "Look for trouble in this installation.",
+    "init": "Make an example project to try the commands on.",
+    "completion": "Print the script that completes commands in your shell.",
+    "version": "Show the versions of llmrouter and its plugins.",
+}
+
+
+class App:
+    """What the commands share.
+
+    Attributes:
+        debug: Whether to show tracebacks.
+        block: Plugins to leave out.
+        use_directories: Whether to look for routers in directories.
+    """
+
+    def __init__(self) -> None:
+        self.debug = False
+        self.block: tuple[str, ...] = ()
+        self.use_directories = True
+
+    @cached_property
+    def registry(self) -> PluginRegistry:
+        """The plugins of this environment, looked for once."""
+        with result_stream():  # a plugin that prints when it is imported prints to standard error
+            return PluginRegistry(None if self.use_directories else (), self.block)
+
+    def warn_of_problems(self) -> None:
+        """Say on standard error, in one line, that something failed to load."""
+        problems = self.registry.problems()
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            click.echo(f"Warning: {problems[0]}{more}; see 'llmrouter plugins'", err=True)
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, those of plugins last."""
+        added = sorted(name for name in ctx.ensure_object(App).registry.commands if name not in COMMANDS)
+        return [*COMMANDS, *added]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None where there is none of that name."""
+        if cmd_name in COMMANDS:
+            name = cmd_name.replace("-", "_")
+            found = getattr(importlib.import_module(f"llmrouter_cli.commands.{name}"), name)
+        else:
+            registry = ctx.ensure_object(App).registry
+            if cmd_name not in registry.commands:
+                return None
+            found = registry.load(registry.commands[cmd_name])
+        if not isinstance(found, click.Command):
+            raise click.ClickException(f"{cmd_name!r} is not a click command but {found!r}")
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that a command line names, or suggest another."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            nearest = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            advice = f"; did you mean {nearest[0]!r}?" if nearest else "; 'llmrouter --help' lists them"
+            raise click.UsageError(f"No such command {args[0]!r}{advice}", ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them for their help."""
+        added = ctx.ensure_object(App).registry.commands
+        rows = [
+            (name, COMMANDS[name] if name in COMMANDS else added[name].reason or added[name].spec.summary)
+            for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say after the help that something is wrong with plugins, if so."""
+        super().format_epilog(ctx, formatter)
+        count = len(ctx.ensure_object(App).registry.problems())
+        if count:
+            formatter.write_paragraph()
+            formatter.write_text(f"{count} problem(s) with plugins; 'llmrouter plugins' shows them.")
+
+
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(App).debug = True
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show tracebacks of errors."
+)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Routers are plugins: 'pip install llmrouter-NAME' adds one.",
+)
+@click.option(
+    "--no-plugin",
+    "block",
+    multiple=True,
+    metavar="NAME",
+    help="Leave out a plugin, by the name of its distribution or entry point. May be given several times.",
+)
+@click.option("--no-plugin-dirs", is_flag=True, help="Look for no routers in directories.")
+@debug_option
+@click.version_option(llmrouter.__version__, "--version", prog_name="llmrouter")
+@click.pass_context
+def cli(ctx: click.Context, block: tuple[str, ...], no_plugin_dirs: bool) -> None:
+    """Pick, for each query, the LLM that should answer it: the cheapest one that will do."""
+    app = ctx.ensure_object(App)
+    app.block = block
+    app.use_directories = not no_plugin_dirs
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -1,0 +1,50 @@
+"""``llmrouter init``: an example project to try the commands on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from llmrouter.errors import DataError
+from llmrouter_cli.app import debug_option
+from llmrouter_cli.results import shorten
+
+TEMPLATE = Path(__file__).parent.parent / "project"
+
+# Each is written whole, or kept as it is where it exists already.
+PARTS = (
+    "data/example_data",
+    "custom_routers/randomrouter",
+    "custom_routers/thresholdrouter",
+    "custom_routers/my_router",
+)
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=".")
+@debug_option
+def init(directory: Path) -> None:
+    """Make an example project in DIRECTORY, by default the current one.
+
+    It holds synthetic data to try the formats with, configurations of randomrouter and thresholdrouter,
+    and my_router, a small router in a folder. What exists already is kept as it is.
+    """
+    for part in PARTS:
+        target = directory / part
+        if target.exists():
+            click.echo(f"kept     {shorten(target.absolute())}, which exists", err=True)
+            continue
+        try:
+            shutil.copytree(TEMPLATE / part, target, ignore=shutil.ignore_patterns("__pycache__"))
+        except OSError as error:
+            raise DataError(target, f"cannot be written: {error.strerror}") from error
+        click.echo(f"written  {shorten(target.absolute())}", err=True)
+    where = "" if directory == Path(".") else f"cd {directory}\n"
+    click.echo(
+        f"Try:\n{where}llmrouter list-routers\n"
+        "llmrouter infer --router my_router --config custom_routers/my_router/config.yaml "
+        '--query "What is machine learning?" --route-only',
+        err=True,
+    )

@@ -1,0 +1,51 @@
+"""``llmrouter train``: train a router with the trainer that comes with it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from llmrouter.plugin_system.isolation import plugin_code
+from llmrouter.routing import create_router, load_state
+from llmrouter_cli.app import App, debug_option, pass_app
+from llmrouter_cli.options import config_option, json_option, router_option
+from llmrouter_cli.results import result_stream, show
+
+
+@click.command()
+@router_option
+@config_option
+@click.option(
+    "--device", default="cpu", show_default=True, help="Where to train, as torch names it: cpu, cuda, cuda:1."
+)
+@click.option("--resume", is_flag=True, help="Go on from the state at model_path.load_model_path.")
+@json_option
+@debug_option
+@pass_app
+def train(app: App, router: str, config: str, device: str, resume: bool, as_json: bool) -> None:
+    """Train a router.
+
+    The router's trainer reads the data that the configuration names and saves what it learned at
+    model_path.save_model_path.
+
+    \b
+    llmrouter train --router my_router --config custom_routers/my_router/config.yaml
+    """
+    with result_stream():
+        entry = app.registry.find(router)
+        app.warn_of_problems()
+        trainer_class = app.registry.load_trainer(entry)
+        trainee = create_router(app.registry, entry, config)
+        if resume:
+            load_state(trainee, entry)
+        started = time.perf_counter()
+        with plugin_code(f"Training {entry.name!r}"):
+            trainer_class(trainee, trainee.cfg, device).train()
+        seconds = time.perf_counter() - started
+    saved = trainee.cfg["model_path"].get("save_model_path")
+    saved = saved if isinstance(saved, str) and Path(saved).exists() else None
+    row = {"router": entry.name, "device": device, "seconds": round(seconds, 3), "saved": saved}
+    columns = {"router": "Trained", "device": "Device", "seconds": "Seconds", "saved": "Saved"}
+    show(row, as_json, columns)

@@ -1,0 +1,24 @@
+"""``llmrouter version``: which versions are at work."""
+
+from __future__ import annotations
+
+import platform
+
+import click
+
+import llmrouter
+from llmrouter_cli.app import App, debug_option, pass_app
+from llmrouter_cli.options import json_option
+from llmrouter_cli.results import show
+
+
+@click.command()
+@json_option
+@debug_option
+@pass_app
+def version(app: App, as_json: bool) -> None:
+    """Show the versions of llmrouter and its plugins."""
+    distributions = {plugin.distribution.name: plugin.distribution.version for plugin in app.registry.plugins}
+    versions = {"llmrouter-core": llmrouter.__version__, "python": platform.python_version(), **distributions}
+    rows = [{"name": name, "version": number} for name, number in versions.items()]
+    show(rows, as_json, {"name": "Name", "version": "Version"})

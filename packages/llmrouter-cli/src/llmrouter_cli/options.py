@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import click
+
+from llmrouter_cli.app import App
+
+
+def _complete_router(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    names = ctx.ensure_object(App).registry.get_router_names()
+    return [name for name in names if name.startswith(incomplete)]
+
+
+router_option = click.option(
+    "--router",
+    required=True,
+    metavar="NAME",
+    shell_complete=_complete_router,
+    help="Name of the router; DISTRIBUTION:NAME or dir:NAME where several bear it.",
+)
+config_option = click.option(
+    "--config",
+    required=True,
+    type=click.Path(),
+    help="The router's configuration, a YAML file.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON, on a terminal too.")

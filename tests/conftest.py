@@ -1,0 +1,154 @@
+"""What tests share: a home and a folder of their own, made-up distributions, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import importlib_metadata
+import pytest
+
+from llmrouter import plugin_system
+
+CANDIDATES = {"small": {"size": "7B", "cost": 0.2}, "large": {"size": "70B", "cost": 1.0}}
+
+
+@pytest.fixture(autouse=True)
+def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test its own home and current folder, and no settings from outside."""
+    for name in list(os.environ):
+        if name.startswith("LLMROUTER_") or name == "API_KEYS" or name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    for folder, variable in (("home", "HOME"), ("work", "PWD")):
+        (tmp_path / folder).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(plugin_system, "_current", None)
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    assert [place for place in sys.path if not place.startswith(str(tmp_path))] == path, (
+        "sys.path was changed"
+    )
+    for name in set(sys.modules) - modules:
+        if name.startswith(("llmrouter.plugin_dirs.", "fake_")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def write() -> Callable[[str, str], Path]:
+    """Write a file below the current folder, its text dedented."""
+
+    def write(path: str, text: str) -> Path:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(textwrap.dedent(text).lstrip("\n"))
+        return target
+
+    return write
+
+
+@pytest.fixture
+def config() -> Callable[..., str]:
+    """Write candidates and a configuration; keywords become its sections. Returns the path to config.yaml."""
+
+    def config(candidates: Any = CANDIDATES, **sections: Any) -> str:
+        Path("llm.json").write_text(json.dumps(candidates))
+        sections["data_path"] = {"llm_data": "llm.json", **sections.get("data_path", {})}
+        # JSON is YAML.
+        Path("config.yaml").write_text(json.dumps(sections))
+        return "config.yaml"
+
+    return config
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Put a made-up distribution on sys.path and, for subprocesses, on PYTHONPATH.
+
+    ``install("llmrouter-foo", {"fake_foo": SOURCE}, {"foo": "fake_foo"})`` installs the module fake_foo and
+    the entry point foo of the group llmrouter. Module names begin with ``fake_``; dots make packages.
+    """
+
+    def install(
+        name: str,
+        modules: Mapping[str, str],
+        entry_points: Mapping[str, str],
+        version: str = "1.0",
+        requires: tuple[str, ...] = (),
+    ) -> Path:
+        site = tmp_path / "site" / f"{name}-{version}"
+        for module, source in modules.items():
+            assert module.startswith("fake_")
+            path = site.joinpath(*module.split(".")).with_suffix(".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(source).lstrip("\n"))
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        headers = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        headers += [f"Requires-Dist: {requirement}" for requirement in requires]
+        (info / "METADATA").write_text("\n".join(headers) + "\n\nAbout it.\n")
+        points = [f"{point} = {target}" for point, target in entry_points.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[llmrouter]", *points]) + "\n")
+        monkeypatch.syspath_prepend(str(site))
+        before = os.environ.get("PYTHONPATH")
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), before])))
+        importlib_metadata.MetadataPathFinder.invalidate_caches()
+        return site
+
+    return install
+
+
+class Outcome(NamedTuple):
+    """What a run of the command line gave."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, decoded."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """Standard output, decoded line by line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def command() -> Callable[..., Outcome]:
+    """Run the llmrouter command as a process of its own; keywords are environment variables."""
+
+    def run(*arguments: str, stdin: str | None = None, **environ: str) -> Outcome:
+        command = Path(sys.executable).with_name("llmrouter")
+        done = subprocess.run(
+            [str(command), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environ},
+            timeout=60,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def invoke(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run the llmrouter command line within this process, which is quicker."""
+    from llmrouter_cli.__main__ import run as run_command_line
+
+    def run(*arguments: str) -> Outcome:
+        capfd.readouterr()
+        status = run_command_line(arguments)
+        return Outcome(status, *capfd.readouterr())
+
+    return run

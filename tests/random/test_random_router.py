@@ -1,0 +1,52 @@
+"""randomrouter draws as often as its weights say, and the same for the same seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from llmrouter.errors import ConfigError
+from llmrouter_random.router import RandomRouter
+
+BATCH = [{"query": f"query {number}"} for number in range(4000)]
+
+
+def drawn(router: RandomRouter) -> list[str]:
+    return [result["model_name"] for result in router.route_batch(BATCH)]
+
+
+def test_draws_each_candidate_alike(config: Callable[..., str]) -> None:
+    counts = Counter(drawn(RandomRouter(config(hparam={"seed": 1}))))
+    assert set(counts) == {"small", "large"}
+    assert abs(counts["small"] - counts["large"]) < 300
+
+
+def test_weights_are_relative_and_one_left_out_is_never_drawn(config: Callable[..., str]) -> None:
+    candidates: dict[str, dict[str, float]] = {"a": {}, "b": {}, "c": {}}
+    router = RandomRouter(config(candidates, hparam={"seed": 1, "weights": {"a": 3, "c": 1}}))
+    counts = Counter(drawn(router))
+    assert set(counts) == {"a", "c"}
+    assert 2.6 < counts["a"] / counts["c"] < 3.4
+
+
+def test_a_seed_fixes_the_draws_whatever_the_batches(config: Callable[..., str]) -> None:
+    path = config(hparam={"seed": 7})
+    one_by_one = RandomRouter(path)
+    assert drawn(RandomRouter(path)) == [one_by_one.route_single(query)["model_name"] for query in BATCH]
+
+
+def test_without_a_seed_runs_differ(config: Callable[..., str]) -> None:
+    path = config()
+    assert drawn(RandomRouter(path)) != drawn(RandomRouter(path))
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [({"tiny": 1}, "'tiny'"), ({"small": -1}, "from 0"), ({"small": 0, "large": 0}, "not all of them 0")],
+)
+def test_weights_that_make_no_sense(config: Callable[..., str], weights: dict[str, int], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as caught:
+        RandomRouter(config(hparam={"weights": weights}))
+    assert caught.value.key == "hparam.weights"
