@@ -18,7 +18,8 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from llmrouter.errors import LLMRouterError
-from llmrouter.plugin_system.registry import PluginRegistry, RouterEntry
+from llmrouter.plugin_system.entries import RouterEntry
+from llmrouter.plugin_system.registry import PluginRegistry
 
 __all__ = ["PluginRegistry", "RouterEntry", "discover_and_register_plugins", "get_plugin_registry"]
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import llmrouter
 from llmrouter.errors import PluginError, UnknownRouterError
-from llmrouter.plugin_system.directories import DirectoryRouter, PluginDirectory, scan, search_path
-from llmrouter.plugin_system.installed import InstalledPlugins, Observer, Plugin, SpecT, State, load_target
+from llmrouter.plugin_system.directories import PluginDirectory, scan, search_path
+from llmrouter.plugin_system.entries import DIRECTORY_PREFIX, RouterEntry, router_entries
+from llmrouter.plugin_system.installed import InstalledPlugins, Observer, Plugin, load_target
 from llmrouter.plugin_system.isolation import plugin_code
 from llmrouter.plugin_system.metadata import normalize
 from llmrouter.plugin_system.selection import Selection
-from llmrouter.specs import CommandSpec, EncoderSpec, JudgeSpec, RouterSpec, TrainerSpec
+from llmrouter.specs import CommandSpec, EncoderSpec, JudgeSpec
 
 if TYPE_CHECKING:
     from llmrouter.models.base_trainer import BaseTrainer
@@ -24,58 +25,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DIRECTORY_PREFIX = "dir"
+NamedSpecT = TypeVar("NamedSpecT", EncoderSpec, JudgeSpec, CommandSpec)
 
 
 @dataclass(eq=False)
-class Declaration(Generic[SpecT]):
+class Declaration(Generic[NamedSpecT]):
     """An encoder, judge or command, with the plugin that declares it.
 
     Attributes:
         reason: With which other plugin it collides, or None.
     """
 
-    spec: SpecT
+    spec: NamedSpecT
     plugin: Plugin
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class RouterEntry:
-    """A router: where it is from and whether it can be used.
-
-    Attributes:
-        name: The name by which users call it.
-        origin: Name of the distribution, or path of the folder.
-        version: Version of the distribution; None for a folder.
-        summary: A sentence about it.
-        target: ``module:Class``; for a folder its class, or ``unknown`` where only running it would tell.
-        trainable: Whether it has a trainer.
-        state: ``ready`` is declared, and proven only when it is used.
-        reason: Why it is in that state, or what else should be known; None where there is nothing to say.
-    """
-
-    name: str
-    origin: str
-    version: str | None
-    summary: str = ""
-    target: str | None = None
-    trainable: bool = False
-    state: State = "ready"
-    reason: str | None = None
-    plugin: Plugin | None = None
-    trainers: tuple[TrainerSpec, ...] = ()
-    directory: DirectoryRouter | None = None
-
-    @property
-    def label(self) -> str:
-        """Origin and version in words."""
-        return self.origin if self.version is None else f"{self.origin} {self.version}"
-
-    @property
-    def distribution(self) -> str | None:
-        """The distribution's name, or None for a folder."""
-        return None if self.directory else self.origin
 
 
 class PluginRegistry:
@@ -105,9 +68,7 @@ class PluginRegistry:
         self.unused: list[str] = installed.unused
         self._announced: set[str] = set()
         self.directories: list[PluginDirectory] = [scan(*place) for place in search_path(plugin_dirs)]
-        self.routers: list[RouterEntry] = _in_states(
-            [*_installed_routers(self.plugins), *_directory_routers(self.directories)]
-        )
+        self.routers: list[RouterEntry] = router_entries(self.plugins, self.directories)
         self.encoders = _declarations(self.plugins, EncoderSpec)
         self.judges = _declarations(self.plugins, JudgeSpec)
         self.commands = _declarations(self.plugins, CommandSpec)
@@ -224,7 +185,7 @@ class PluginRegistry:
 
     def _unknown(self, name: str, named: Sequence[RouterEntry]) -> UnknownRouterError:
         if named:
-            choices = " or ".join(f"{_prefix(entry)}:{entry.name}" for entry in named)
+            choices = " or ".join(entry.qualified_name for entry in named)
             return UnknownRouterError(name, f"; there is {choices}")
         import difflib
 
@@ -239,112 +200,11 @@ class PluginRegistry:
         )
 
 
-def _installed_routers(plugins: Iterable[Plugin]) -> Iterator[RouterEntry]:
-    owners = {(normalize(p.distribution.name), spec.name) for p in plugins for spec in p.specs(RouterSpec)}
-    trainers: dict[tuple[str, str], list[TrainerSpec]] = defaultdict(list)
-    for plugin in plugins:
-        home = normalize(plugin.distribution.name)
-        for spec in plugin.specs(TrainerSpec):
-            if (home, spec.router) in owners:
-                trainers[home, spec.router].append(spec)
-            else:
-                plugin.conflict(
-                    f"declares a trainer for {spec.router!r}, which {plugin.distribution} does not declare; "
-                    "a trainer comes from its router's distribution"
-                )
-    for plugin in plugins:
-        home = normalize(plugin.distribution.name)
-        distribution = plugin.distribution
-        if plugin.state in ("failed", "incompatible", "blocked"):
-            yield RouterEntry(
-                plugin.name.lower(),
-                distribution.name,
-                distribution.version,
-                state=plugin.state,
-                reason=plugin.reason,
-                plugin=plugin,
-            )
-        for router in plugin.specs(RouterSpec):
-            own = tuple(trainers[home, router.name])
-            reason = None
-            if len(own) > 1:
-                targets = " and ".join(spec.target for spec in own)
-                reason = f"it has two trainers, {targets}; {distribution} must declare one"
-                plugin.conflict(f"router {router.name!r}: {reason}")
-            yield RouterEntry(
-                router.name,
-                distribution.name,
-                distribution.version,
-                router.summary,
-                router.target,
-                trainable=len(own) == 1,
-                reason=reason,
-                plugin=plugin,
-                trainers=own,
-            )
-
-
-def _directory_routers(directories: Iterable[PluginDirectory]) -> Iterator[RouterEntry]:
-    for directory in directories:
-        for router in directory.routers:
-            reading = router.reading
-            reason = reading.failure
-            if reason is None and reading.trainer_failure:
-                reason = f"cannot be trained: {reading.trainer_failure}"
-            yield RouterEntry(
-                router.name,
-                str(router.folder),
-                None,
-                reading.summary,
-                reading.class_name,
-                trainable=reading.trainer_name is not None,
-                state="failed" if reading.failure else "ready",
-                reason=reason,
-                directory=router,
-            )
-
-
-def _in_states(entries: Iterable[RouterEntry]) -> list[RouterEntry]:
-    """Settle which of the routers of one name is used, and write it into all of them."""
-    by_name: dict[str, list[RouterEntry]] = defaultdict(list)
-    for entry in entries:
-        by_name[entry.name].append(entry)
-    return [entry for name in sorted(by_name) for entry in _settled(by_name[name])]
-
-
-def _settled(entries: list[RouterEntry]) -> list[RouterEntry]:
-    ready = [entry for entry in entries if entry.state == "ready" and not entry.directory]
-    holders = ready or [entry for entry in entries if not entry.directory and entry.state != "blocked"]
-    holders = holders or [entry for entry in entries if entry.directory][:1]
-    hidden = [entry for entry in entries if entry.directory and entry not in holders]
-    settled = []
-    for entry in entries:
-        changes: dict[str, Any] = {}
-        if len(ready) > 1 and entry in ready:
-            others = " and ".join(other.label for other in ready if other is not entry)
-            choices = " or ".join(f"{_prefix(other)}:{other.name}" for other in ready)
-            changes = {"state": "conflict", "reason": f"{others} provides it too; choose with {choices}"}
-        elif entry in hidden and entry.state == "ready":
-            way = (
-                f"; {DIRECTORY_PREFIX}:{entry.name} chooses it" if entry is _first_directory(entries) else ""
-            )
-            changes = {"state": "shadowed", "reason": f"hidden by {holders[0].label}{way}"}
-        elif entry in holders and hidden and entry.state == "ready":
-            note = f"hides {', '.join(other.origin for other in hidden)}"
-            changes = {"reason": f"{entry.reason}; {note}" if entry.reason else note}
-        settled.append(replace(entry, **changes))
-    return settled
-
-
-def _first_directory(entries: Iterable[RouterEntry]) -> RouterEntry | None:
-    return next((entry for entry in entries if entry.directory), None)
-
-
-def _declarations(plugins: Iterable[Plugin], kind: type[SpecT]) -> dict[str, Declaration[SpecT]]:
-    by_name: dict[str, list[tuple[Any, Plugin]]] = defaultdict(list)
+def _declarations(plugins: Iterable[Plugin], kind: type[NamedSpecT]) -> dict[str, Declaration[NamedSpecT]]:
+    by_name: dict[str, list[tuple[NamedSpecT, Plugin]]] = defaultdict(list)
     for plugin in plugins:
         for spec in plugin.specs(kind):
-            by_name[spec.name].append((spec, plugin))  # type: ignore[union-attr] # trainers are not asked for
+            by_name[spec.name].append((spec, plugin))
     found = {}
     for name, declared in sorted(by_name.items()):
         reason = None
@@ -359,10 +219,6 @@ def _declarations(plugins: Iterable[Plugin], kind: type[SpecT]) -> dict[str, Dec
 
 def _same(distribution: str, other: str) -> bool:
     return normalize(distribution) == normalize(other)
-
-
-def _prefix(entry: RouterEntry) -> str:
-    return DIRECTORY_PREFIX if entry.directory else entry.origin
 
 
 def _class_name(router: str) -> str:

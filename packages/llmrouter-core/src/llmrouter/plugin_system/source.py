@@ -102,13 +102,7 @@ def read_folder(folder: Path) -> Reading:
 
 def same_name(class_name: str, folder_name: str, suffix: str) -> bool:
     """Whether a class bears its folder's name: ``MyRouter`` in ``my_router``, ``my-router`` or ``my``."""
-    wanted = _plain(folder_name)
-    given = _plain(class_name)
-    return (
-        given == wanted
-        or given == wanted + suffix.lower()
-        or given == wanted.removesuffix("router") + suffix.lower()
-    )
+    return _stem(class_name, suffix) == _stem(folder_name, suffix)
 
 
 def choose(names: list[str], folder_name: str, suffix: str) -> str | None:
@@ -127,8 +121,9 @@ def how_to_choose(names: list[str], folder: Path) -> str:
     )
 
 
-def _plain(name: str) -> str:
-    return name.replace("_", "").replace("-", "").lower()
+def _stem(name: str, suffix: str) -> str:
+    plain = name.replace("_", "").replace("-", "").lower()
+    return plain.removesuffix(suffix.lower()).removesuffix("router")
 
 
 def _router_files(folder: Path) -> list[Path]:
@@ -181,8 +176,7 @@ def _trainer_class(modules: list[_Module], folder: Path) -> tuple[str | None, st
         if module.path.name != "__init__.py":
             names = [n for n in _named(module, "Trainer") if module.kinship(n, TRAINER_BASES) is not False]
         if names:
-            chosen = choose(names, folder.name, "Trainer") or choose(names, folder.name, "RouterTrainer")
-            return chosen or UNKNOWN, None
+            return choose(names, folder.name, "Trainer") or UNKNOWN, None
         if _may_hold_more(module, "Trainer") and module.path == path:
             return UNKNOWN, None
     return None, None
