@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+printf '\nInstalling the wheels into build/demo/venv\n'
 rm -rf build/demo
 mkdir -p build/demo
 .venv/bin/python -m venv build/demo/venv
@@ -20,3 +21,5 @@ show cd demo
 show llmrouter list-routers
 show llmrouter infer --router randomrouter --config custom_routers/randomrouter/config.yaml \
     --input data/example_data/query_data/default_query_test.jsonl --route-only
+
+printf '\nTo go on: . build/demo/venv/bin/activate && cd build/demo/demo\n'

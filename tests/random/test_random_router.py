@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -44,9 +45,16 @@ def test_without_a_seed_runs_differ(config: Callable[..., str]) -> None:
 
 @pytest.mark.parametrize(
     ("weights", "told"),
-    [({"tiny": 1}, "'tiny'"), ({"small": -1}, "from 0"), ({"small": 0, "large": 0}, "not all of them 0")],
+    [
+        ({"tiny": 1}, "'tiny'; there are small, large"),
+        ({"small": -1}, "from 0"),
+        ({"small": "often"}, "from 0"),
+        ({"small": 0, "large": 0}, "above 0"),
+        ([1, 2], "'LLM: weight' lines"),
+    ],
 )
-def test_weights_that_make_no_sense(config: Callable[..., str], weights: dict[str, int], told: str) -> None:
+def test_weights_that_make_no_sense(config: Callable[..., str], weights: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:
         RandomRouter(config(hparam={"weights": weights}))
     assert caught.value.key == "hparam.weights"
+    assert caught.value.line == 1

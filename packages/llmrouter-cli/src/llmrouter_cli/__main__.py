@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 
@@ -17,7 +18,23 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line of this process and exit with its status."""
-    sys.exit(run(sys.argv[1:]))
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+    try:
+        sys.exit(run(sys.argv[1:]))
+    finally:
+        _end_results(sys.__stdout__ or sys.stdout)
+
+
+def _end_results(stdout: TextIO) -> None:
+    """Send what is written at exit, as by C libraries that buffer, to standard error: it is no result."""
+    target = sys.stderr.fileno()
+    try:
+        stdout.flush()
+    except OSError:  # whoever read our output stopped reading; what is left of it goes nowhere
+        target = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(target, stdout.fileno())
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -29,6 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     app = App()
     try:
         status = cli.main(list(arguments), prog_name="llmrouter", standalone_mode=False, obj=app)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -36,8 +54,6 @@ def run(arguments: Sequence[str]) -> int:
         click.echo("Interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output stopped reading; nothing may be flushed into the pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except LLMRouterError as error:
         if app.debug:

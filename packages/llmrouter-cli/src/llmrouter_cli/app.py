@@ -77,7 +77,8 @@ class LazyGroup(click.Group):
             registry = ctx.ensure_object(App).registry
             if cmd_name not in registry.commands:
                 return None
-            found = registry.load(registry.commands[cmd_name])
+            with result_stream():
+                found = registry.load(registry.commands[cmd_name])
         if not isinstance(found, click.Command):
             raise click.ClickException(f"{cmd_name!r} is not a click command but {found!r}")
         return found
@@ -111,12 +112,21 @@ class LazyGroup(click.Group):
         count = len(ctx.ensure_object(App).registry.problems())
         if count:
             formatter.write_paragraph()
-            formatter.write_text(f"{count} problem(s) with plugins; 'llmrouter plugins' shows them.")
+            with formatter.indentation():
+                formatter.write_text(f"{count} problem(s) with plugins; 'llmrouter plugins' shows them.")
 
 
 def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         ctx.ensure_object(App).debug = True
+
+
+def _leave_out(ctx: click.Context, _: click.Parameter, names: tuple[str, ...]) -> None:
+    ctx.ensure_object(App).block = names
+
+
+def _skip_directories(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(App).use_directories = not value
 
 
 debug_option = click.option(
@@ -129,20 +139,27 @@ debug_option = click.option(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Routers are plugins: 'pip install llmrouter-NAME' adds one.",
 )
+# These two have callbacks, and are eager, for which plugins there are matters before the group's own function
+# is called: to find the command, and for --help.
 @click.option(
     "--no-plugin",
-    "block",
     multiple=True,
     metavar="NAME",
+    is_eager=True,
+    expose_value=False,
+    callback=_leave_out,
     help="Leave out a plugin, by the name of its distribution or entry point. May be given several times.",
 )
-@click.option("--no-plugin-dirs", is_flag=True, help="Look for no routers in directories.")
+@click.option(
+    "--no-plugin-dirs",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_skip_directories,
+    help="Look for no routers in directories.",
+)
 @debug_option
 @click.version_option(llmrouter.__version__, "--version", prog_name="llmrouter")
-@click.pass_context
-def cli(ctx: click.Context, block: tuple[str, ...], no_plugin_dirs: bool) -> None:
+def cli() -> None:
     """Pick, for each query, the LLM that should answer it: the cheapest one that will do."""
-    app = ctx.ensure_object(App)
-    app.block = block
-    app.use_directories = not no_plugin_dirs
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -11,6 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from llmrouter.errors import LLMRouterError
+
+
+class _StandardOutput(io.FileIO):
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise LLMRouterError(f"standard output cannot be written: {error.strerror}") from error
+
 
 @contextlib.contextmanager
 def result_stream() -> Iterator[BinaryIO]:
@@ -29,7 +41,7 @@ def result_stream() -> Iterator[BinaryIO]:
     own = os.dup(descriptor)
     os.dup2(sys.stderr.fileno(), descriptor)
     try:
-        with os.fdopen(os.dup(own), "wb") as stream:
+        with io.BufferedWriter(_StandardOutput(os.dup(own), "w")) as stream:
             yield stream
     finally:
         sys.stdout.flush()
@@ -42,6 +54,7 @@ def show(
     as_json: bool,
     columns: Mapping[str, str],
     empty: str = "none",
+    note: str | None = None,
 ) -> None:
     """Write rows as JSON, or as a table on a terminal.
 
@@ -50,17 +63,25 @@ def show(
         as_json: JSON even on a terminal.
         columns: Key in the rows to the table's heading; other keys are in the JSON alone.
         empty: What to say on a terminal where there are no rows.
+        note: Key of what is too long for a table and told below it, after the row's first cell.
     """
     with result_stream() as stream:
         if as_json or not stream.isatty():
-            stream.write(json.dumps(rows, indent=2, ensure_ascii=False).encode() + b"\n")
+            text = json.dumps(rows, indent=2, ensure_ascii=False)
+            # The name of a file may be no UTF-8; JSON and Python agree on how to escape it.
+            stream.write(text.encode(errors="backslashreplace") + b"\n")
         elif rows:
-            write_table(stream, [rows] if isinstance(rows, Mapping) else rows, columns)
+            write_table(stream, [rows] if isinstance(rows, Mapping) else rows, columns, note)
         else:
             stream.write(f"{empty}\n".encode())
 
 
-def write_table(stream: BinaryIO, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+def write_table(
+    stream: BinaryIO,
+    rows: Iterable[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    note: str | None = None,
+) -> None:
     """Draw rows as a table as wide as the terminal; columns in which nothing stands are left out."""
     from rich import box
     from rich.console import Console
@@ -69,13 +90,17 @@ def write_table(stream: BinaryIO, rows: Iterable[Mapping[str, Any]], columns: Ma
 
     rows = list(rows)
     shown = {key: heading for key, heading in columns.items() if any(_cell(row.get(key)) for row in rows)}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in shown.values():
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row.get(key))) for key in shown))
-    text = io.TextIOWrapper(cast(Any, stream), "utf-8", write_through=True)
-    Console(file=text, force_terminal=stream.isatty()).print(table)
+    text = io.TextIOWrapper(cast(Any, stream), "utf-8", errors="backslashreplace", write_through=True)
+    console = Console(file=text, force_terminal=stream.isatty())
+    console.print(table)
+    for row in rows:
+        if note and row.get(note):
+            console.print(Text(f"\n{_cell(row[next(iter(columns))])}: {row[note]}"))
     text.detach()
 
 

@@ -8,12 +8,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
-import msgspec
-
 from llmrouter.data.queries import QueryRow
+from llmrouter.data.rows import decode
 from llmrouter.decision import RoutingDecision, encode
+from llmrouter.errors import RoutingError
 from llmrouter.routing import Answer
 from llmrouter_cli.results import write_table
+
+
+def encode_decision(decision: RoutingDecision) -> bytes:
+    """Return a decision as a JSON object.
+
+    Raises:
+        RoutingError: The router told something that has no form in JSON.
+    """
+    try:
+        return encode(decision)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise RoutingError(f"the router's result cannot be written: {error}") from error
 
 
 class RowWriter(ABC):
@@ -53,11 +65,11 @@ class RowWriter(ABC):
     def _encoded(self, row: QueryRow, answer: Answer) -> bytes:
         if type(answer) is RoutingDecision:
             try:
-                return encode(answer)
-            except (TypeError, ValueError, OverflowError, RecursionError) as error:
-                problem = f"the router's result cannot be written: {error}"
-        else:
-            problem = str(answer)
+                return encode_decision(answer)
+            except RoutingError as error:
+                answer = error
+        # It may quote what is no UTF-8, such as the name of a file.
+        problem = str(answer).encode(errors="backslashreplace").decode()
         self.failed += 1
         if self.first_error is None:
             self.first_error = f"{self._counts} {row.number}: {problem}"
@@ -127,4 +139,4 @@ WRITERS: dict[str, type[RowWriter]] = {"json": JSONArray, "jsonl": JSONLines, "c
 
 
 def _objects(rows: Iterable[bytes]) -> list[dict[str, Any]]:
-    return [msgspec.json.decode(row) for row in rows]
+    return [decode(row) for row in rows]

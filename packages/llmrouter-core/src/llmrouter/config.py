@@ -87,10 +87,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(path, f"is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        problem = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise ConfigError(
             path, f"is not valid YAML: {problem}", line=mark.line + 1 if mark else None
         ) from None
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        # As PyYAML does for a date such as 2024-13-45 or a tag such as !!int before a word.
+        raise ConfigError(path, f"is not valid YAML: {error}") from None
     if config is None:
         raise ConfigError(path, "is empty; it needs at least data_path.llm_data")
     if not isinstance(config, dict):

@@ -78,7 +78,7 @@ def decision_from_result(
         raise RoutingError(
             f"the router named two LLMs, {name!r} as model_name and {predicted!r} as predicted_llm"
         )
-    if type(name) is not str:
+    if not isinstance(name, str):
         if name is None:
             raise RoutingError(
                 "the router named no LLM: neither 'model_name' nor 'predicted_llm' is in its result"
@@ -91,7 +91,7 @@ def decision_from_result(
         extra = {key: value for key, value in result.items() if key not in _KNOWN}
     id = get("id")
     return RoutingDecision(
-        model_name=name,
+        model_name=str.__str__(name),  # plain, where it is an item of a NumPy array
         query=query.get("query"),
         id=id if id is not None else query.get("id"),
         scores=get("scores"),

@@ -96,18 +96,25 @@ class MissingExtraError(LLMRouterError, ImportError):
         super().__init__(f"{what} needs a package that is not installed; run: pip install '{extra}'")
 
 
+# Every import of code in plugin directories passes through it; the code that imports is meant.
+_IMPORTER = str(Path(__file__).with_name("plugin_dirs"))
+
+
 def describe(error: BaseException) -> str:
     """Tell an error raised by somebody else's code in one line: type, message, file and line."""
     if isinstance(error, LLMRouterError):
-        return str(error)
+        return " ".join(str(error).splitlines())
     if isinstance(error, SyntaxError):
         where = f" ({Path(error.filename).name}, line {error.lineno})" if error.filename else ""
         return f"{type(error).__name__}: {error.msg}{where}"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen ")
+        if not frame.filename.startswith(("<frozen ", _IMPORTER))
     ]
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    message = " ".join(str(error).split())
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # its __str__ is somebody else's code too
+        message = ""
     return f"{type(error).__name__}{': ' if message else ''}{message}{where}"

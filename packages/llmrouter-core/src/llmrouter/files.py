@@ -19,11 +19,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
         OSError: The folder does not exist or cannot be written to, or writing failed.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        with target.open("wb") as stream:
+    given = Path(path)
+    if given.exists() and not given.is_file():
+        # As given, for the real path of a pipe behind /dev/stdout cannot be opened.
+        with given.open("wb") as stream:
             yield stream
         return
+    target = Path(os.path.realpath(path))
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(13, "Permission denied", str(target))
     with tempfile.NamedTemporaryFile(

@@ -64,7 +64,7 @@ class DecisionEngine:
         """
         started = perf_counter()
         try:
-            result = self.router.route_single(query)
+            result = self.router.route_single(dict(query))  # a copy, for routers write into it
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
@@ -78,7 +78,7 @@ class DecisionEngine:
         started = perf_counter()
         results: Any
         try:
-            results = self.router.route_batch(queries)
+            results = self.router.route_batch([dict(query) for query in queries])  # copies, as above
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # as above

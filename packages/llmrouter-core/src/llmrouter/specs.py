@@ -12,12 +12,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def _check(spec: object, name: object, target: object) -> None:
+def _check(spec: object, name: object, target: object, summary: object = "") -> None:
     kind = type(spec).__name__
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"{kind}: {name!r} is not a name; use lower-case letters, digits, '.', '_' and '-'")
     if not isinstance(target, str) or not _TARGET.fullmatch(target):
         raise ValueError(f"{kind} {name!r}: target {target!r} is not of the form 'package.module:Name'")
+    if not isinstance(summary, str):
+        raise ValueError(f"{kind} {name!r}: summary {summary!r} is not text")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class RouterSpec:
     summary: str = ""
 
     def __post_init__(self) -> None:
-        _check(self, self.name, self.target)
+        _check(self, self.name, self.target, self.summary)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class EncoderSpec:
 
     def __post_init__(self) -> None:
         _check(self, self.name, self.target)
+        if self.dim is not None and (type(self.dim) is not int or self.dim < 1):
+            raise ValueError(f"EncoderSpec {self.name!r}: dim {self.dim!r} is not a positive whole number")
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class CommandSpec:
     summary: str = ""
 
     def __post_init__(self) -> None:
-        _check(self, self.name, self.target)
+        _check(self, self.name, self.target, self.summary)
 
 
 Spec = RouterSpec | TrainerSpec | EncoderSpec | JudgeSpec | CommandSpec

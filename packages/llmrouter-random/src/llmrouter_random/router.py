@@ -1,10 +1,11 @@
 """Draw an LLM at random: the baseline that any other router has to beat."""
 
 import random
+from bisect import bisect
 from itertools import accumulate
 from typing import Any
 
-from llmrouter.errors import ConfigError
+from llmrouter.config import config_error
 from llmrouter.models.router import Router
 
 
@@ -20,21 +21,23 @@ class RandomRouter(Router):
         super().__init__(yaml_path)
         hparam = self.cfg["hparam"]
         weights = hparam.get("weights") or dict.fromkeys(self.llm_data, 1)
-        if unknown := set(weights) - set(self.llm_data):
-            raise ConfigError(yaml_path, f"no candidate is named {min(unknown)!r}", key="hparam.weights")
-        if min(weights.values()) < 0 or sum(weights.values()) <= 0:
-            raise ConfigError(
-                yaml_path, "weights are numbers from 0, not all of them 0", key="hparam.weights"
-            )
+        if problem := self._problem(weights):
+            raise config_error(yaml_path, ["hparam", "weights"], problem)
         self._names = list(weights)
         self._cumulative = list(accumulate(weights.values()))
         self._random = random.Random(hparam.get("seed"))
 
     def route_single(self, query_input: dict[str, Any]) -> dict[str, Any]:
         """Draw one LLM."""
-        return self.route_batch([query_input])[0]
+        point = self._random.random() * self._cumulative[-1]
+        # The product may be rounded up to the last sum, past which there is no name.
+        return {"model_name": self._names[bisect(self._cumulative, point, 0, len(self._names) - 1)]}
 
-    def route_batch(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Draw one LLM for each query."""
-        drawn = self._random.choices(self._names, cum_weights=self._cumulative, k=len(batch))
-        return [{"model_name": name} for name in drawn]
+    def _problem(self, weights: Any) -> str | None:
+        if not isinstance(weights, dict):
+            return "expected 'LLM: weight' lines"
+        if unknown := [name for name in weights if name not in self.llm_data]:
+            return f"no candidate is named {unknown[0]!r}; there are {', '.join(self.llm_data)}"
+        if not all(isinstance(weight, int | float) and weight >= 0 for weight in weights.values()):
+            return "weights are numbers from 0"
+        return None if any(weights.values()) else "one weight at least is above 0"

@@ -36,9 +36,9 @@ class Finding(NamedTuple):
 @debug_option
 @pass_app
 def doctor(app: App, as_json: bool) -> int:
-    """Look for trouble in this installation; the exit status is 1 where something is broken.
+    """Look for trouble in this installation.
 
-    Of keys, only the names of the variables that are set are shown.
+    The exit status is 1 where something is broken. Of keys, only the names of the variables are shown.
     """
     findings = [*_environment(), *_packages(), *_plugins(app.registry), *_keys(os.environ)]
     rows = [finding._asdict() for finding in findings]
@@ -97,8 +97,9 @@ def _plugins(registry: PluginRegistry) -> Iterator[Finding]:
             yield Finding(f"plugin {plugin.name}", "ok", f"{plugin.distribution}, {plugin.load_ms:.1f} ms")
     for directory in registry.directories:
         if directory.problem is None:
-            count = len(directory.routers)
-            yield Finding("search path", "ok", f"{directory.path}: {count} router{'s' if count != 1 else ''}")
+            names = ", ".join(router.name for router in directory.routers) or "no router"
+            there = directory.path.is_dir()
+            yield Finding("search path", "ok", f"{directory.path}: {names if there else 'not there'}")
     for problem in registry.problems():
         yield Finding("plugins", "error", problem)
     for declaration in taken_commands(registry):

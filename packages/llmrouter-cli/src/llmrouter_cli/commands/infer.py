@@ -10,7 +10,7 @@ from typing import BinaryIO
 import click
 
 from llmrouter.data.queries import QueryFile, QueryRow
-from llmrouter.decision import RoutingDecision, encode
+from llmrouter.decision import RoutingDecision
 from llmrouter.errors import DataError
 from llmrouter.files import replacing
 from llmrouter.routing import DecisionEngine, open_engine
@@ -18,7 +18,10 @@ from llmrouter_cli.app import App, debug_option, pass_app
 from llmrouter_cli.options import config_option, json_option, router_option
 from llmrouter_cli.progress import reading_progress
 from llmrouter_cli.results import result_stream, write_table
-from llmrouter_cli.writers import WRITERS, JSONLines, RowWriter, TerminalTable
+from llmrouter_cli.writers import WRITERS, JSONLines, RowWriter, TerminalTable, encode_decision
+
+# Opened by name, it would be standard error, to which whatever plugins print is sent meanwhile.
+STANDARD_OUTPUT = (None, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 @click.command()
@@ -85,10 +88,10 @@ def infer(
         if query is not None:
             decision = engine.decide(_query_of(query))
             with _output(output_path, stdout) as stream:
-                _write_one(decision, stream, output_format, as_json or output_path is not None)
+                _write_one(decision, stream, output_format or ("json" if as_json else None))
             return 0
-        queries = QueryFile(str(input_path))
         with _output(output_path, stdout) as stream:
+            queries = QueryFile(str(input_path))
             make = WRITERS[output_format] if output_format else JSONLines if as_json else TerminalTable
             return _route(engine, queries, make(stream, queries.counts), batch_size, quiet=stream.isatty())
 
@@ -115,9 +118,10 @@ def _route(
     return 1 if writer.failed else 0
 
 
-def _write_one(decision: RoutingDecision, stream: BinaryIO, output_format: str | None, as_json: bool) -> None:
-    if output_format in (None, "json") and as_json:
-        stream.write(encode(decision) + b"\n")
+def _write_one(decision: RoutingDecision, stream: BinaryIO, output_format: str | None) -> None:
+    row = encode_decision(decision)
+    if output_format == "json":
+        stream.write(row + b"\n")
     elif output_format:
         WRITERS[output_format](stream).write([(QueryRow(1, {}), decision)])
     else:
@@ -128,7 +132,7 @@ def _write_one(decision: RoutingDecision, stream: BinaryIO, output_format: str |
 
 @contextlib.contextmanager
 def _output(path: str | None, stdout: BinaryIO) -> Iterator[BinaryIO]:
-    if path is None:
+    if path in STANDARD_OUTPUT:
         yield stdout
         return
     try:

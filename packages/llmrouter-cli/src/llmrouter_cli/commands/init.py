@@ -26,10 +26,11 @@ PARTS = (
 @click.argument("directory", type=click.Path(path_type=Path), default=".")
 @debug_option
 def init(directory: Path) -> None:
-    """Make an example project in DIRECTORY, by default the current one.
+    """Make an example project to try the commands on.
 
-    It holds synthetic data to try the formats with, configurations of randomrouter and thresholdrouter,
-    and my_router, a small router in a folder. What exists already is kept as it is.
+    It is written to DIRECTORY, by default the current one: synthetic data to try the formats with,
+    configurations of randomrouter and thresholdrouter, and my_router, a small router in a folder. What
+    exists already is kept as it is.
     """
     for part in PARTS:
         target = directory / part

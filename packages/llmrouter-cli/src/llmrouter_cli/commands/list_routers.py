@@ -38,6 +38,11 @@ def list_routers(app: App, as_json: bool) -> None:
         "trainable": "Trainable",
         "from": "From",
         "summary": "Summary",
-        "reason": "Reason",
     }
-    show(rows, as_json, columns, "No router is installed; 'pip install llmrouter-random' adds a first one.")
+    show(
+        rows,
+        as_json,
+        columns,
+        "No router is installed; 'pip install llmrouter-random' adds a first one.",
+        "reason",
+    )

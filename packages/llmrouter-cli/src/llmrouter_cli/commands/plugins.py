@@ -32,10 +32,9 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         "hooks": "Hooks",
         "load_ms": "Load (ms)",
         "routers": "Routers",
-        "reason": "Reason",
     }
     empty = "No plugin is installed; 'pip install llmrouter-random' adds a first one."
-    show([*_installed(app.registry), *_directories(app.registry)], as_json, columns, empty)
+    show([*_installed(app.registry), *_directories(app.registry)], as_json, columns, empty, "reason")
     for name in app.registry.unused:
         click.echo(f"Warning: no installed plugin or distribution is named {name!r}", err=True)
     if app.debug:
@@ -55,7 +54,8 @@ def check(app: App, as_json: bool) -> int:
     """
     with result_stream():
         rows = list(_checked(app))
-    show(rows, as_json, {"what": "What", "name": "Name", "from": "From", "ok": "Works", "reason": "Reason"})
+    columns = {"name": "Name", "what": "What", "from": "From", "ok": "Works"}
+    show(rows, as_json, columns, note="reason")
     return 0 if all(row["ok"] for row in rows) else 1
 
 
@@ -89,12 +89,18 @@ def _directories(registry: PluginRegistry) -> Iterator[dict[str, Any]]:
     for directory in registry.directories:
         if not directory.routers and not directory.problem:
             continue
+        failures = [
+            f"{router.name}: {router.reading.failure}"
+            for router in directory.routers
+            if router.reading.failure
+        ]
+        reason = directory.problem or "; ".join(failures) or None
         yield {
             "name": shorten(directory.path),
-            "state": "failed" if directory.problem else "ready",
+            "state": "failed" if reason else "ready",
             "folder": str(directory.path),
             "routers": [router.name for router in directory.routers],
-            "reason": directory.problem,
+            "reason": reason,
             "from": directory.asked_by,
         }
 

@@ -6,7 +6,7 @@ import platform
 
 import click
 
-import llmrouter
+from llmrouter.plugin_system.metadata import installed_version
 from llmrouter_cli.app import App, debug_option, pass_app
 from llmrouter_cli.options import json_option
 from llmrouter_cli.results import show
@@ -18,7 +18,8 @@ from llmrouter_cli.results import show
 @pass_app
 def version(app: App, as_json: bool) -> None:
     """Show the versions of llmrouter and its plugins."""
-    distributions = {plugin.distribution.name: plugin.distribution.version for plugin in app.registry.plugins}
-    versions = {"llmrouter-core": llmrouter.__version__, "python": platform.python_version(), **distributions}
+    versions = {name: installed_version(name) for name in ("llmrouter-core", "llmrouter-cli")}
+    versions |= {plugin.distribution.name: plugin.distribution.version for plugin in app.registry.plugins}
+    versions["python"] = platform.python_version()
     rows = [{"name": name, "version": number} for name, number in versions.items()]
     show(rows, as_json, {"name": "Name", "version": "Version"})

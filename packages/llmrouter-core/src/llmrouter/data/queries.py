@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from llmrouter.data.rows import BYTE_ORDER_MARK, MALFORMED, decode, kind, read_json
+from llmrouter.data.rows import BYTE_ORDER_MARK, MALFORMED, decode, kind, parse_json
 from llmrouter.errors import DataError
 
 FORMATS = (".jsonl", ".json", ".txt")
@@ -70,8 +70,10 @@ class QueryFile:
         return self._lines(_text if self._format == ".txt" else _object)
 
     def _items(self) -> Iterator[QueryRow]:
-        items = read_json(self.path)
-        self.bytes_read = self.size or 0
+        with self._stream as stream:
+            raw = stream.read()
+        self.bytes_read = len(raw)
+        items = parse_json(self.path, raw.removeprefix(BYTE_ORDER_MARK))
         if not isinstance(items, list):
             raise DataError(self.path, f"expected a list of queries, found {kind(items)}")
         for number, item in enumerate(items, 1):
@@ -83,7 +85,7 @@ class QueryFile:
                 self.bytes_read += len(line)
                 if number == 1:
                     line = line.removeprefix(BYTE_ORDER_MARK)
-                if not line.isspace():
+                if line.strip():
                     yield parse(number, line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: It is missing, empty, truncated or malformed; names the line.
     """
-    raw = read_bytes(path)
+    return parse_json(path, read_bytes(path))
+
+
+def parse_json(path: Path, raw: bytes) -> Any:
+    """Decode what a JSON file holds; errors as in `read_json`."""
     if not raw.strip():
         raise DataError(path, "is empty")
     try:
@@ -96,8 +101,23 @@ def kind(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _line(raw: bytes, error: Exception) -> int:
-    """The line at which decoding stopped; a truncated file ends at its last."""
-    _, _, byte = str(error).rpartition("(byte ")
-    end = int(byte.rstrip(")")) if byte.rstrip(")").isdigit() else len(raw.rstrip())
+def _line(raw: bytes, error: Exception) -> int | None:
+    """The line at which decoding stopped, where that can be told; a truncated file ends at its last."""
+    if isinstance(error, UnicodeDecodeError):
+        end = _undecodable(raw)
+    elif found := re.search(r"\(byte (\d+)\)$", str(error)):
+        end = int(found[1])
+    elif "truncated" in str(error):
+        end = len(raw.rstrip())
+    else:
+        return None
     return raw[:end].count(b"\n") + 1
+
+
+def _undecodable(raw: bytes) -> int:
+    """Where text stops being UTF-8; the decoder counts from the start of the string that holds the byte."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(raw)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors import torch as safetensors
 
+from llmrouter.data.embeddings import is_safetensors
 from llmrouter.errors import CheckpointError
 from llmrouter.files import replacing
 
@@ -49,23 +50,26 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         raise CheckpointError(path, "there is no such file; train the router first") from None
     except OSError as error:
         raise CheckpointError(path, f"cannot be read: {error.strerror}") from None
+    if not raw.startswith(b"PK") and not is_safetensors(raw[:9]):
+        raise CheckpointError(
+            path, "is neither a safetensors nor a torch file; it was saved by something else"
+        )
     try:
         if raw.startswith(b"PK"):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        elif raw[8:9] == b"{":
-            state = safetensors.load(raw)
+            # As a stream, for torch tells safetensors by the suffix.
+            state = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
         else:
-            raise CheckpointError(
-                path, "is neither a safetensors nor a torch file; it was saved by something else"
-            )
-    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise CheckpointError(path, f"is damaged: {error}") from error
+            state = safetensors.load(raw)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             path, "holds more than tensors, which is not loaded, for it could run code"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CheckpointError(path, "does not hold a dict of tensors")
+    except Exception as error:  # what torch raises for a damaged file is whatever it stumbles over
+        raise CheckpointError(path, f"is damaged: {' '.join(str(error).split())}") from error
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
+        raise CheckpointError(path, "does not hold a dict of tensors by name")
     if not state:
         raise CheckpointError(path, "holds no weights")
     return state

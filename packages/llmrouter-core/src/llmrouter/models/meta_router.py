@@ -11,12 +11,12 @@ from llmrouter.models.router import Router
 
 try:
     import torch
+
+    from llmrouter.models.checkpoint import read_state, write_state
 except ModuleNotFoundError as error:
-    if error.name != "torch":
+    if error.name not in ("torch", "safetensors"):
         raise
     raise MissingExtraError("llmrouter.models.meta_router", "llmrouter-core[torch]") from error
-
-from llmrouter.models.checkpoint import read_state, write_state
 
 
 class MetaRouter(Router, torch.nn.Module):

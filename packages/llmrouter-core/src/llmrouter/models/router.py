@@ -145,11 +145,11 @@ class Router(ABC):
         given = self.cfg["data_path"].get(key)
         if given is None:
             return None
-        if not isinstance(given, str):
+        if not isinstance(given, str | os.PathLike):
             raise config_error(
                 self._source, ["data_path", key], f"expected the path of a file, found {given!r}"
             )
-        path = Path(given).expanduser()
+        path = Path(os.path.expanduser(given))
         places = [path]
         if not path.is_absolute() and isinstance(self._source, str | os.PathLike):
             places.insert(0, Path(self._source).parent / path)

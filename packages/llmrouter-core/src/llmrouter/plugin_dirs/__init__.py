@@ -126,7 +126,8 @@ def _belongs_elsewhere(top: str, directory: Path) -> bool:
     if spec is None:
         return False
     places = [*(spec.submodule_search_locations or []), *([spec.origin] if spec.has_location else [])]
-    return not any(Path(place).is_relative_to(directory) for place in places if place)
+    real = os.path.realpath(directory)
+    return not any(Path(os.path.realpath(place)).is_relative_to(real) for place in places if place)
 
 
 sys.meta_path.insert(0, _Finder())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmrouter.errors import RouterValidationError
 from llmrouter.plugin_dirs import package_name
@@ -34,7 +35,7 @@ def class_in_folder(folder: Path, base: type, files: tuple[str, ...]) -> type:
             found = {
                 attribute: value
                 for attribute, value in vars(module).items()
-                if _is_a(value, base, suffix) and value.__module__ == module.__name__
+                if attribute.endswith(suffix) and _is_a(value, base) and value.__module__ == module.__name__
             }
     chosen = _choose(found, folder, suffix)
     if chosen is None:
@@ -61,7 +62,7 @@ def _exported(package: ModuleType, base: type, suffix: str) -> dict[str, type]:
                 found[name] = getattr(package, name)
             except AttributeError:
                 continue
-    return {name: value for name, value in found.items() if _is_a(value, base, suffix)}
+    return {name: value for name, value in found.items() if name.endswith(suffix) and _is_a(value, base)}
 
 
 def _choose(found: dict[str, type], folder: Path, suffix: str) -> type | None:
@@ -71,11 +72,10 @@ def _choose(found: dict[str, type], folder: Path, suffix: str) -> type | None:
     return found[name] if name is not None else None
 
 
-def _is_a(value: object, base: type, suffix: str) -> bool:
+def _is_a(value: object, base: type) -> TypeGuard[type]:
     return (
         isinstance(value, type)
         and issubclass(value, base)
-        and value.__name__.endswith(suffix)
         and not value.__module__.startswith("llmrouter.models.")
     )
 
@@ -109,9 +109,16 @@ def validated(found: object, base: type, where: str) -> type:
         try:
             inspect.signature(getattr(found, method)).bind(None, *arguments, **keywords)
         except TypeError as error:
-            given = f"{method}{inspect.signature(getattr(found, method))}"
-            expected = f"{method}{inspect.signature(getattr(base, method))}"
+            given = f"{method}{_parameters(getattr(found, method))}"
+            expected = f"{method}{_parameters(getattr(base, method))}"
             raise RouterValidationError(
                 f"{found.__name__} in {where}: {given} cannot be called as {expected}: {error}", kind=kind
             ) from None
     return found
+
+
+def _parameters(function: Callable[..., Any]) -> inspect.Signature:
+    """A function's signature without its types, which say nothing about how it can be called."""
+    signature = inspect.signature(function)
+    parameters = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=signature.empty)

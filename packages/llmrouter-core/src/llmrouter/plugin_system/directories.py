@@ -61,41 +61,45 @@ def search_path(
     distinct: dict[str, tuple[Path, str]] = {}
     for path, asked_by in wanted:
         absolute = os.path.abspath(os.path.expanduser(path))
-        distinct.setdefault(os.path.realpath(absolute), (Path(absolute), asked_by))
+        first, asked_before = distinct.get(os.path.realpath(absolute), (Path(absolute), asked_by))
+        # One that is named is missed where it does not exist, though it be a default one too.
+        distinct[os.path.realpath(absolute)] = (first, asked_by if asked_before == "default" else asked_before)
     return list(distinct.values())
 
 
 def scan(path: Path, asked_by: str) -> PluginDirectory:
     """Look for router folders in one directory; nothing in it is run."""
-    if not path.is_dir():
-        missing = None
-        if path.exists():
-            missing = "is not a folder"
-        elif asked_by != "default":
-            missing = "does not exist"
-        return PluginDirectory(path, asked_by, problem=missing)
-    # Imported here, for most people have no such directory.
-    from llmrouter.plugin_system.source import is_candidate
-
     try:
         # By name as users see it, so that which of My_Router and my_router wins does not depend on the disk.
-        folders = sorted((Path(entry.path) for entry in os.scandir(path) if entry.is_dir()), key=str)
-        routers = tuple(
-            DirectoryRouter(folder, _read(folder))
-            for folder in folders
-            if not folder.name.startswith(("_", ".")) and is_candidate(folder)
-        )
+        names = sorted(os.listdir(path))
+    except FileNotFoundError:
+        return PluginDirectory(path, asked_by, problem=None if asked_by == "default" else "does not exist")
+    except NotADirectoryError:
+        return PluginDirectory(path, asked_by, problem="is not a folder")
     except OSError as error:
         return PluginDirectory(path, asked_by, problem=f"cannot be read: {error.strerror}")
+    folders = [path / name for name in names if not name.startswith(("_", "."))]
+    routers = tuple(
+        DirectoryRouter(folder, reading)
+        for folder in folders
+        if os.path.isdir(folder) and (reading := _read(folder)) is not None
+    )
     problem = None
-    if not routers and any((path / file).is_file() for file in ("router.py", "model.py")):
+    if not routers and not {"router.py", "model.py"}.isdisjoint(names):
         problem = f"is itself a router folder; name the folder above it, {path.parent}"
     return PluginDirectory(path, asked_by, routers, problem)
 
 
-def _read(folder: Path) -> Reading:
-    from llmrouter.plugin_system.source import Reading, read_folder
+def _read(folder: Path) -> Reading | None:
+    """Classify a folder; None: it holds no router."""
+    # Imported here, for most people have no such directory.
+    from llmrouter.plugin_system.source import Reading, is_candidate, read_folder
 
+    try:
+        if not is_candidate(folder):
+            return None
+    except OSError as error:
+        return Reading(failure=f"cannot be read: {error.strerror}")
     if "." in folder.name:
         return Reading(failure="a folder with a dot in its name cannot be imported; rename it")
     return read_folder(folder)

@@ -144,9 +144,9 @@ def _settled(entries: list[RouterEntry]) -> list[RouterEntry]:
     for entry in entries:
         changes: dict[str, Any] = {}
         if len(ready) > 1 and entry in ready:
-            others = " and ".join(other.label for other in ready if other is not entry)
-            choices = " or ".join(other.qualified_name for other in ready)
-            changes = {"state": "conflict", "reason": f"{others} provides it too; choose with {choices}"}
+            changes = {"state": "conflict", "reason": _collision(entry, ready)}
+            if entry.plugin:
+                entry.plugin.conflict(f"router {entry.name!r}: {changes['reason']}")
         elif entry in hidden and entry.state == "ready":
             way = f"; {entry.qualified_name} chooses it" if entry is _first_directory(entries) else ""
             changes = {"state": "shadowed", "reason": f"hidden by {holders[0].label}{way}"}
@@ -155,6 +155,15 @@ def _settled(entries: list[RouterEntry]) -> list[RouterEntry]:
             changes = {"reason": f"{entry.reason}; {note}" if entry.reason else note}
         settled.append(replace(entry, **changes))
     return settled
+
+
+def _collision(entry: RouterEntry, entries: list[RouterEntry]) -> str:
+    if len({other.origin for other in entries}) == 1:
+        modules = " and ".join(other.plugin.module for other in entries if other.plugin)
+        return f"{entry.label} declares it in {modules}; it must declare it once"
+    others = [other.label for other in entries if other is not entry]
+    choices = " or ".join(dict.fromkeys(other.qualified_name for other in entries))
+    return f"{' and '.join(others)} provide{'s' * (len(others) == 1)} it too; choose with {choices}"
 
 
 def _first_directory(entries: Iterable[RouterEntry]) -> RouterEntry | None:

@@ -98,15 +98,16 @@ class InstalledPlugins:
         self._core_version = core_version
         points = entry_points()
         self.unused = selection.unused(points)
-        self.plugins = [self._load(point, selection) for point in _distinct(points)]
+        self.plugins = [self._load(same, selection) for same in _by_module(points)]
         self.observers = [
             Observer(impl.plugin_name, impl.function, impl.argnames)
             for impl in self._manager.hook.llmrouter_after_route.get_hookimpls()
         ]
 
-    def _load(self, point: EntryPoint, selection: Selection) -> Plugin:
+    def _load(self, points: list[EntryPoint], selection: Selection) -> Plugin:
+        point = points[0]
         plugin = Plugin(point.name, point.module, point.distribution)
-        if refusal := selection.refusal(point):
+        if refusal := selection.refusal(points):
             plugin.state, plugin.reason = "blocked", refusal
         elif point.problem:
             plugin.state, plugin.reason = "failed", point.problem
@@ -120,6 +121,8 @@ class InstalledPlugins:
         started = time.perf_counter()
         torch_was_there = "torch" in sys.modules
         key = f"{plugin.distribution.name}:{plugin.name}"
+        if self._manager.has_plugin(key):  # one distribution may name two modules alike
+            key += f" ({plugin.module})"
         try:
             module = load_target(plugin.module)
             self._manager.register(module, key)
@@ -140,7 +143,9 @@ class InstalledPlugins:
     def _implemented(self, module: object) -> tuple[str, ...]:
         callers = self._manager.get_hookcallers(module) or []
         for caller in callers:
-            (impl,) = [impl for impl in caller.get_hookimpls() if impl.plugin is module]
+            impl, *more = [impl for impl in caller.get_hookimpls() if impl.plugin is module]
+            if more:
+                raise PluginError(f"implements {caller.name} twice")
             if not caller.has_spec() and not impl.optionalhook:
                 known = [*_REGISTERING, "llmrouter_after_route"]
                 raise PluginError(f"implements an unknown hook, {caller.name}; there are {', '.join(known)}")
@@ -182,12 +187,12 @@ def load_target(target: str) -> Any:
     return found
 
 
-def _distinct(points: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """Drop further entry points to a module that has one already."""
-    first: dict[str, EntryPoint] = {}
+def _by_module(points: Iterable[EntryPoint]) -> list[list[EntryPoint]]:
+    """Group the entry points that name one module, which is loaded once."""
+    groups: dict[str, list[EntryPoint]] = {}
     for point in points:
-        first.setdefault(point.module or point.distribution.name, point)
-    return list(first.values())
+        groups.setdefault(point.module or point.distribution.name, []).append(point)
+    return list(groups.values())
 
 
 def _shown(value: object) -> str:

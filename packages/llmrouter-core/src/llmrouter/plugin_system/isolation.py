@@ -22,5 +22,13 @@ def plugin_code(whose: str) -> Iterator[None]:
     except BaseException as error:
         advice = ""
         if isinstance(error, ModuleNotFoundError) and error.name:
-            advice = f"; install what provides {error.name.partition('.')[0]!r}, or mend the import"
+            advice = f"; {_advice(error.name)}"
         raise PluginError(f"{whose} failed: {describe(error)}{advice}") from error
+
+
+def _advice(missing: str) -> str:
+    """Tell what to do about a module that is missing."""
+    if missing.startswith("llmrouter.plugin_dirs."):
+        inside = "/".join(missing.split(".")[3:])
+        return f"there is no {inside!r} in the plugin directory, add it or mend the import"
+    return f"install what provides {missing.partition('.')[0]!r}, or mend the import"

@@ -54,22 +54,22 @@ def normalize(name: str) -> str:
 
 
 def entry_points() -> list[EntryPoint]:
-    """Find the entry points of all plugins, in the order of ``sys.path``, each distribution once.
+    """Find the entry points of all plugins, by the distributions' names, each distribution once.
 
-    Distributions are read one at a time, so that a broken one hides no other.
+    Distributions are read one at a time, so that a broken one hides no other; and sorted, for a folder's own
+    order differs from machine to machine.
     """
     found: dict[str, list[EntryPoint]] = {}
     # What is not there is left out, for looking into it as an archive imports zipfile.
     path = [place for place in sys.path if os.path.exists(place or os.curdir)]
     for installed in importlib_metadata.Distribution.discover(path=path):
-        declared = installed.read_text("entry_points.txt")
-        if not declared or PROJECT not in declared:
+        if PROJECT not in _text(installed, "entry_points.txt"):
             continue
         distribution = _read_headers(installed)
         # Earlier on sys.path wins, as for imports.
         if normalize(distribution.name) not in found:
             found[normalize(distribution.name)] = list(_of_group(installed, distribution))
-    return [point for points in found.values() for point in points]
+    return [point for name in sorted(found) for point in found[name]]
 
 
 def _of_group(installed: importlib_metadata.Distribution, distribution: Distribution) -> Iterator[EntryPoint]:
@@ -84,13 +84,23 @@ def _of_group(installed: importlib_metadata.Distribution, distribution: Distribu
 
 def _read_headers(installed: importlib_metadata.Distribution) -> Distribution:
     # The e-mail parser behind Distribution.metadata costs 0.8 ms a plugin.
-    text = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
+    text = _text(installed, "METADATA") or _text(installed, "PKG-INFO")
     headers = text.replace("\r\n", "\n").partition("\n\n")[0].splitlines()
+    # Where the file is missing, as in half an installation, the folder NAME-VERSION.dist-info still tells.
+    folder = os.path.basename(str(getattr(installed, "_path", "")))
+    name, _, version = os.path.splitext(folder)[0].partition("-")
     return Distribution(
-        name=next(_values(headers, "Name"), "unknown"),
-        version=next(_values(headers, "Version"), "unknown"),
+        name=next(_values(headers, "Name"), "") or name.replace("_", "-") or "unknown",
+        version=next(_values(headers, "Version"), "") or version or "unknown",
         requirements=tuple(_values(headers, "Requires-Dist")),
     )
+
+
+def _text(installed: importlib_metadata.Distribution, file: str) -> str:
+    try:
+        return installed.read_text(file) or ""
+    except UnicodeDecodeError as error:  # the names that matter are ASCII whatever the rest is
+        return error.object.decode(errors="replace")
 
 
 def _values(headers: Iterable[str], name: str) -> Iterator[str]:
@@ -111,9 +121,9 @@ def incompatibility(distribution: Distribution, core_version: str) -> str | None
         requirement = _REQUIREMENT.match(text)
         if requirement is None or normalize(requirement["name"]) != CORE:
             continue
-        if requirement["marker"] and not _applies(text):
-            continue
         try:
+            if requirement["marker"] and not _applies(text):
+                continue
             compatible = _contains(requirement["specifiers"], base)
         except ValueError as error:
             return f"its metadata cannot be read: {error}"

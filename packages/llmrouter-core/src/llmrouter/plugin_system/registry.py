@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import llmrouter
-from llmrouter.errors import PluginError, UnknownRouterError
+from llmrouter.errors import PluginError, RouterValidationError, UnknownRouterError
 from llmrouter.plugin_system.directories import PluginDirectory, scan, search_path
 from llmrouter.plugin_system.entries import DIRECTORY_PREFIX, RouterEntry, router_entries
 from llmrouter.plugin_system.installed import InstalledPlugins, Observer, Plugin, load_target
@@ -85,6 +85,7 @@ class PluginRegistry:
 
         Raises:
             UnknownRouterError: There is none.
+            RouterValidationError: The source of a folder shows that its class is no router's.
             PluginError: There is one, or several, but it cannot be used.
         """
         origin, _, bare = name.strip().rpartition(":")
@@ -108,6 +109,8 @@ class PluginRegistry:
         entry = next((entry for entry in found if entry.state not in ("shadowed", "blocked")), found[0])
         if entry.directory and entry.directory.reading.misnamed:
             raise UnknownRouterError(name, f": {entry.label}: {entry.reason}; name it {_class_name(bare)}")
+        if entry.directory and entry.directory.reading.invalid:
+            raise RouterValidationError(f"{entry.label}: {entry.reason}")
         raise PluginError(f"Router {name!r} from {entry.label} cannot be used, {entry.state}: {entry.reason}")
 
     def load_router(self, entry: RouterEntry) -> type[Router]:
@@ -190,7 +193,8 @@ class PluginRegistry:
         import difflib
 
         names = self.get_router_names()
-        nearest = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
+        bare = name.rpartition(":")[2].strip().lower()
+        nearest = difflib.get_close_matches(bare, names, n=3, cutoff=0.6)
         if nearest:
             return UnknownRouterError(name, f"; did you mean {' or '.join(nearest)}?", nearest)
         places = ", ".join(str(place.path) for place in self.directories) or "no directory"

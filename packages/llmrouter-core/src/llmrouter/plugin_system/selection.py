@@ -34,9 +34,9 @@ class Selection(NamedTuple):
         blocked |= {normalize(name): f"--no-plugin {name}" for name in block}
         return cls(None if only is None else frozenset(_names(only)), blocked)
 
-    def refusal(self, point: EntryPoint) -> str | None:
-        """Tell why an entry point is left out, or None."""
-        names = {normalize(point.name), normalize(point.distribution.name)}
+    def refusal(self, points: Iterable[EntryPoint]) -> str | None:
+        """Tell why the module that these entry points name is left out, or None."""
+        names = _names_of(points)
         for name in sorted(names & set(self.blocked)):
             return self.blocked[name]
         if self.only is not None and not names & self.only:
@@ -45,8 +45,11 @@ class Selection(NamedTuple):
 
     def unused(self, points: Iterable[EntryPoint]) -> list[str]:
         """Return the names that no entry point or distribution bears, which are probably misspelt."""
-        known = {normalize(name) for point in points for name in (point.name, point.distribution.name)}
-        return sorted((set(self.blocked) | (self.only or frozenset())) - known)
+        return sorted((set(self.blocked) | (self.only or frozenset())) - _names_of(points))
+
+
+def _names_of(points: Iterable[EntryPoint]) -> set[str]:
+    return {normalize(name) for point in points for name in (point.name, point.distribution.name)}
 
 
 def _names(text: str) -> list[str]:

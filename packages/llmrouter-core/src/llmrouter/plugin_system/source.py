@@ -25,6 +25,7 @@ class Reading:
         summary: First line of the class's or the module's docstring.
         failure: Why this cannot be a router, or None.
         misnamed: Whether the failure is that no class bears a router's name.
+        invalid: Whether the failure is that the class is no router's.
         trainer_failure: Why its trainer cannot be used, or None.
     """
 
@@ -33,6 +34,7 @@ class Reading:
     summary: str = ""
     failure: str | None = None
     misnamed: bool = False
+    invalid: bool = False
     trainer_failure: str | None = None
 
 
@@ -48,21 +50,23 @@ class _Module:
     open_ended: bool = False  # a star import or a module __getattr__
     docstring: str = ""
 
-    def kinship(self, name: str, bases: frozenset[str]) -> bool | None:
+    def kinship(self, name: str, bases: frozenset[str], below: tuple[str, ...] = ()) -> bool | None:
         """Whether a name is a subclass of one of `bases`; None: the source alone does not tell."""
+        if name in below:  # the base is another of that name, bound before
+            return None
         if name not in self.classes:
             module, original = self.imports.get(name, ("", ""))
             if module.partition(".")[0] == "llmrouter" and original in bases:
                 return True
             return False if name == "object" else None
-        answers = [self._base_kinship(name, base, bases) for base in self.classes[name].bases]
+        answers = [self._base_kinship(base, bases, (*below, name)) for base in self.classes[name].bases]
         if True in answers:
             return True
         return None if None in answers else False
 
-    def _base_kinship(self, name: str, base: ast.expr, bases: frozenset[str]) -> bool | None:
+    def _base_kinship(self, base: ast.expr, bases: frozenset[str], below: tuple[str, ...]) -> bool | None:
         if isinstance(base, ast.Name):
-            return self.kinship(base.id, bases) if base.id != name else None
+            return self.kinship(base.id, bases, below)
         if isinstance(base, ast.Attribute) and base.attr in bases:
             return True
         return None
@@ -79,23 +83,26 @@ def is_candidate(folder: Path) -> bool:
         module = _parse(init)
     except _UNREADABLE:
         return True  # listed as failed rather than passed over
-    return module.open_ended or bool(_exports(module, "Router", ROUTER_BASES))
+    return bool(_exports(module, "Router", ROUTER_BASES)) or _may_hold_more(module, "Router", ROUTER_BASES)
 
 
 def read_folder(folder: Path) -> Reading:
     """Classify a router folder from its source."""
-    try:
-        modules = [_parse(path) for path in _router_files(folder)]
-    except _UNREADABLE as error:
-        return Reading(failure=describe(error))
-    class_name, failure, misnamed = _router_class(modules, folder)
+    modules = []
+    for path in _router_files(folder):
+        try:
+            modules.append(_parse(path))
+        except _UNREADABLE as error:
+            return Reading(failure=_unread(path, error))
+    class_name, failure, fault = _router_class(modules, folder)
     trainer_name, trainer_failure = _trainer_class(modules, folder)
     return Reading(
         class_name=class_name,
         trainer_name=trainer_name,
         summary=_summary(modules, class_name),
         failure=failure,
-        misnamed=misnamed,
+        misnamed=fault == "misnamed",
+        invalid=fault == "invalid",
         trainer_failure=trainer_failure,
     )
 
@@ -135,50 +142,58 @@ def _router_files(folder: Path) -> list[Path]:
     return list(dict.fromkeys(path for path in files if path.is_file()))
 
 
-def _router_class(modules: list[_Module], folder: Path) -> tuple[str, str | None, bool]:
-    """Return the class's name, why there is none, and whether that is for want of a class so named."""
+def _router_class(modules: list[_Module], folder: Path) -> tuple[str, str | None, str | None]:
+    """Return the class's name, why there is none, and the kind of fault that this is."""
     init = next((module for module in modules if module.path.name == "__init__.py"), None)
     names = _exports(init, "Router", ROUTER_BASES) if init else []
     if names:
         chosen = choose(names, folder.name, "Router")
-        return (chosen, None, False) if chosen else (UNKNOWN, how_to_choose(names, folder), False)
-    if init and init.open_ended:
-        return UNKNOWN, None, False
+        return (chosen, None, None) if chosen else (UNKNOWN, how_to_choose(names, folder), None)
+    if init and _may_hold_more(init, "Router", ROUTER_BASES):
+        return UNKNOWN, None, None
     module = modules[-1]
     certain = [name for name in _named(module, "Router") if module.kinship(name, ROUTER_BASES) is True]
     possible = [name for name in _named(module, "Router") if module.kinship(name, ROUTER_BASES) is None]
     chosen = choose(certain + possible, folder.name, "Router")
     if chosen is not None and (chosen in certain or not certain):
-        return chosen, None, False
+        return chosen, None, None
     if len(certain) > 1:
-        return UNKNOWN, how_to_choose(certain, folder), False
-    if certain or possible or _may_hold_more(module, "Router"):
-        return UNKNOWN, None, False
+        return UNKNOWN, how_to_choose(certain, folder), None
+    if certain or possible or _may_hold_more(module, "Router", ROUTER_BASES):
+        return UNKNOWN, None, None
     if unrelated := _named(module, "Router"):
         return (
             UNKNOWN,
-            f"Router class validation failed: {unrelated[0]} in {module.path.name} inherits neither from "
+            f"{unrelated[0]} in {module.path.name} inherits neither from "
             "llmrouter.models.meta_router.MetaRouter nor from llmrouter.models.router.Router",
-            False,
+            "invalid",
         )
-    return UNKNOWN, f"no class whose name ends in 'Router' in {module.path.name}", True
+    return UNKNOWN, f"no class whose name ends in 'Router' in {module.path.name}", "misnamed"
 
 
 def _trainer_class(modules: list[_Module], folder: Path) -> tuple[str | None, str | None]:
+    """Return the trainer's name, where there is one, and why it cannot be used."""
     path = folder / "trainer.py"
     if path.is_file():
         try:
-            modules = [*modules, _parse(path)]
+            # Beside what __init__.py exports, it takes the place of the router's module.
+            modules = [module for module in modules if module.path.name == "__init__.py"] + [_parse(path)]
         except _UNREADABLE as error:
-            return None, describe(error)
+            return None, _unread(path, error)
     for module in modules:
-        names = _exports(module, "Trainer", TRAINER_BASES)
-        if module.path.name != "__init__.py":
+        if module.path.name == "__init__.py":
+            names = _exports(module, "Trainer", TRAINER_BASES)
+        else:
             names = [n for n in _named(module, "Trainer") if module.kinship(n, TRAINER_BASES) is not False]
         if names:
             return choose(names, folder.name, "Trainer") or UNKNOWN, None
-        if _may_hold_more(module, "Trainer") and module.path == path:
+        if module.path == path and _may_hold_more(module, "Trainer", TRAINER_BASES):
             return UNKNOWN, None
+    if path.is_file():
+        return None, (
+            f"no class in {path.name} whose name ends in 'Trainer' and that inherits from "
+            "llmrouter.models.base_trainer.BaseTrainer"
+        )
     return None, None
 
 
@@ -200,7 +215,7 @@ def _exports(module: _Module, suffix: str, bases: frozenset[str]) -> list[str]:
         if names:
             return names
     names = _named(module, suffix)
-    names += [name for name, (_, original) in module.imports.items() if original.endswith(suffix)]
+    names += [name for name in module.imports if name.endswith(suffix)]
     return [name for name in dict.fromkeys(names) if not _is_base(module, name, bases)]
 
 
@@ -213,11 +228,22 @@ def _named(module: _Module, suffix: str) -> list[str]:
     return [name for name in module.classes if name.endswith(suffix)]
 
 
-def _may_hold_more(module: _Module, suffix: str) -> bool:
-    return module.open_ended or any(name.endswith(suffix) for name in module.assigned | set(module.imports))
+def _may_hold_more(module: _Module, suffix: str, bases: frozenset[str]) -> bool:
+    imported = {name for name in module.imports if not _is_base(module, name, bases)}
+    return module.open_ended or any(name.endswith(suffix) for name in module.assigned | imported)
 
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError, MemoryError)
+
+
+def _unread(path: Path, error: BaseException) -> str:
+    """Tell why a file could not be parsed; its own place is meant, not one in the parser."""
+    if isinstance(error, OSError):
+        return f"{path.name} cannot be read: {error.strerror}"
+    if isinstance(error, SyntaxError) and error.filename:
+        return describe(error)
+    problem = "it is nested too deeply" if isinstance(error, RecursionError | MemoryError) else str(error)
+    return f"{type(error).__name__}: {problem} ({path.name})"
 
 
 def _parse(path: Path) -> _Module:
@@ -232,17 +258,19 @@ def _parse(path: Path) -> _Module:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """All statements that run at import, those inside ``if``, ``try`` and ``with`` included."""
+    """All statements that run at import, those inside ``if``, ``try``, ``match`` and ``with`` included."""
     for statement in body:
         yield statement
         for inner in ("body", "orelse", "finalbody"):
             if not isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 yield from _statements(getattr(statement, inner, []))
-        for handler in getattr(statement, "handlers", []):
-            yield from _statements(handler.body)
+        for branch in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
+            yield from _statements(branch.body)
 
 
 def _read_class(module: _Module, statement: ast.ClassDef) -> None:
+    if other := module.classes.get(statement.name):  # as in the branches of a condition; either may hold
+        statement.bases = [*other.bases, *statement.bases]
     module.classes[statement.name] = statement
 
 
