@@ -11,6 +11,7 @@ import logging
 from functools import cached_property
 
 import click
+from click.shell_completion import CompletionItem
 
 import llmrouter
 from llmrouter.plugin_system import PluginRegistry
@@ -49,12 +50,11 @@ class App:
         with result_stream():  # a plugin that prints when it is imported prints to standard error
             return PluginRegistry(None if self.use_directories else (), self.block)
 
-    def warn_of_problems(self) -> None:
+    def warn_of_failures(self) -> None:
         """Say on standard error, in one line, that something failed to load."""
-        problems = self.registry.problems()
-        if problems:
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            click.echo(f"Warning: {problems[0]}{more}; see 'llmrouter plugins'", err=True)
+        if failures := self.registry.failures():
+            more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+            click.echo(f"Warning: {failures[0]}{more}; see 'llmrouter plugins'", err=True)
 
 
 pass_app = click.make_pass_decorator(App)
@@ -98,13 +98,24 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them for their help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(self._summaries(ctx))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the commands without importing them, which one that is broken would spoil."""
+        offered = [
+            CompletionItem(name, help=summary)
+            for name, summary in self._summaries(ctx)
+            if name.startswith(incomplete)
+        ]
+        return [*offered, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
         added = ctx.ensure_object(App).registry.commands
-        rows = [
+        return [
             (name, COMMANDS[name] if name in COMMANDS else added[name].reason or added[name].spec.summary)
             for name in self.list_commands(ctx)
         ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Say after the help that something is wrong with plugins, if so."""

@@ -79,7 +79,7 @@ def infer(
             )
     with result_stream() as stdout:
         engine = open_engine(app.registry, router, config, load_model_path)
-        app.warn_of_problems()
+        app.warn_of_failures()
         if not route_only:
             click.echo(
                 "Answering is not built yet: this is the decision alone, as with --route-only.", err=True

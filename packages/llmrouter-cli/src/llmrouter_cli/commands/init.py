@@ -40,7 +40,10 @@ def init(directory: Path) -> None:
         try:
             shutil.copytree(TEMPLATE / part, target, ignore=shutil.ignore_patterns("__pycache__"))
         except OSError as error:
-            raise DataError(target, f"cannot be written: {error.strerror}") from error
+            shutil.rmtree(target, ignore_errors=True)
+            # Where several files failed, that is a list of (from, to, reason).
+            reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
+            raise DataError(target, f"cannot be written: {reason}") from error
         click.echo(f"written  {shorten(target.absolute())}", err=True)
     where = "" if directory == Path(".") else f"cd {directory}\n"
     click.echo(

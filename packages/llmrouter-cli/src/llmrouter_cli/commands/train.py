@@ -35,7 +35,7 @@ def train(app: App, router: str, config: str, device: str, resume: bool, as_json
     """
     with result_stream():
         entry = app.registry.find(router)
-        app.warn_of_problems()
+        app.warn_of_failures()
         trainer_class = app.registry.load_trainer(entry)
         trainee = create_router(app.registry, entry, config)
         if resume:

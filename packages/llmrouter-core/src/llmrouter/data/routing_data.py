@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
-from llmrouter.data.rows import read_rows
+from llmrouter.data.rows import kind, read_rows
 
 if TYPE_CHECKING:
     import pandas
+
+
+_TO_PANDAS = ".to_pandas() gives a DataFrame"
 
 
 class RoutingData(Sequence[Mapping[str, Any]]):
@@ -27,6 +30,8 @@ class RoutingData(Sequence[Mapping[str, Any]]):
     @overload
     def __getitem__(self, index: slice) -> RoutingData: ...
     def __getitem__(self, index: int | slice) -> Mapping[str, Any] | RoutingData:
+        if isinstance(index, str):
+            raise TypeError(f"routing data are a sequence of rows and have no column {index!r}; {_TO_PANDAS}")
         return RoutingData(self._rows[index]) if isinstance(index, slice) else self._rows[index]
 
     def __len__(self) -> int:
@@ -43,7 +48,7 @@ class RoutingData(Sequence[Mapping[str, Any]]):
 
     def __getattr__(self, name: str) -> NoReturn:
         # Elsewhere routing data are a DataFrame; say how to get one.
-        advice = "" if name.startswith("__") else "; .to_pandas() gives a DataFrame"
+        advice = "" if name.startswith("__") else f"; {_TO_PANDAS}"
         raise AttributeError(f"routing data are a sequence of rows and have no {name!r}{advice}")
 
 
@@ -59,6 +64,9 @@ def read_routing_data(path: Path) -> RoutingData:
 def _problem_of(row: dict[str, Any]) -> str | None:
     if not isinstance(row.get("query"), str):
         return "'query' is missing or not text"
-    if not isinstance(row.get("best_llm", row.get("model_name")), str):
+    if not isinstance(row.get("best_llm") or row.get("model_name"), str):
         return "names no LLM; expected 'best_llm' or 'model_name'"
+    performance = row.get("performance")
+    if performance is not None and type(performance) not in (int, float):
+        return f"expected a number under 'performance', found {kind(performance)}"
     return None

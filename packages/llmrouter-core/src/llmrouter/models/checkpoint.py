@@ -30,8 +30,9 @@ def write_state(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str])
         storage = tensor.untyped_storage().data_ptr()
         tensors[name] = tensor.clone() if storage in seen else tensor
         seen.add(storage)
+    path = Path(os.path.expanduser(path))
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as stream:
             stream.write(safetensors.save(tensors))
     except OSError as error:
@@ -44,8 +45,9 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: The file is missing, damaged, empty, or neither of these.
     """
+    path = Path(os.path.expanduser(path))
     try:
-        raw = Path(path).read_bytes()
+        raw = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(path, "there is no such file; train the router first") from None
     except OSError as error:

@@ -120,5 +120,5 @@ def validated(found: object, base: type, where: str) -> type:
 def _parameters(function: Callable[..., Any]) -> inspect.Signature:
     """A function's signature without its types, which say nothing about how it can be called."""
     signature = inspect.signature(function)
-    parameters = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
-    return signature.replace(parameters=parameters, return_annotation=signature.empty)
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    return signature.replace(parameters=bare, return_annotation=signature.empty)

@@ -61,9 +61,10 @@ def search_path(
     distinct: dict[str, tuple[Path, str]] = {}
     for path, asked_by in wanted:
         absolute = os.path.abspath(os.path.expanduser(path))
-        first, asked_before = distinct.get(os.path.realpath(absolute), (Path(absolute), asked_by))
-        # One that is named is missed where it does not exist, though it be a default one too.
-        distinct[os.path.realpath(absolute)] = (first, asked_by if asked_before == "default" else asked_before)
+        real = os.path.realpath(absolute)
+        first, by = distinct.get(real, (Path(absolute), asked_by))
+        # A default directory that somebody names is missed where it does not exist.
+        distinct[real] = (first, asked_by if by == "default" else by)
     return list(distinct.values())
 
 

@@ -30,6 +30,7 @@ _REGISTERING: dict[str, type[specs.Spec]] = {
     "llmrouter_register_judges": specs.JudgeSpec,
     "llmrouter_register_commands": specs.CommandSpec,
 }
+_OBSERVING = "llmrouter_after_route"
 
 
 @dataclass(eq=False)
@@ -141,13 +142,17 @@ class InstalledPlugins:
         plugin.imported_torch = not torch_was_there and "torch" in sys.modules
 
     def _implemented(self, module: object) -> tuple[str, ...]:
+        for hook in (*_REGISTERING, _OBSERVING):
+            defined = getattr(module, "__dict__", {}).get(hook)
+            if callable(defined) and not hasattr(defined, f"{hookspecs.PROJECT}_impl"):
+                raise PluginError(f"defines {hook} without @hookimpl before it")
         callers = self._manager.get_hookcallers(module) or []
         for caller in callers:
             impl, *more = [impl for impl in caller.get_hookimpls() if impl.plugin is module]
             if more:
                 raise PluginError(f"implements {caller.name} twice")
             if not caller.has_spec() and not impl.optionalhook:
-                known = [*_REGISTERING, "llmrouter_after_route"]
+                known = [*_REGISTERING, _OBSERVING]
                 raise PluginError(f"implements an unknown hook, {caller.name}; there are {', '.join(known)}")
             if impl.wrapper or impl.hookwrapper:
                 raise PluginError(f"implements {caller.name} as a hook wrapper, which is not called")

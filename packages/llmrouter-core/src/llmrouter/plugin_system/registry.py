@@ -152,25 +152,27 @@ class PluginRegistry:
             return load_target(spec.target)
 
     def problems(self) -> list[str]:
-        """Tell what failed, one sentence each; what the user left out is none."""
-        found = [
-            f"plugin {plugin.name!r} of {plugin.distribution}, {plugin.state}: {plugin.reason}"
-            for plugin in self.plugins
-            if plugin.state in ("failed", "incompatible", "conflict")
+        """Tell what needs attention, one sentence each; what the user left out does not."""
+        return [
+            *self.failures(),
+            *(_told(plugin) for plugin in self.plugins if plugin.state == "conflict"),
+            *(
+                f"no installed plugin or distribution is named {name!r}, nothing to load or block"
+                for name in self.unused
+            ),
         ]
-        found += [
-            f"router {entry.name!r} in {entry.origin}, failed: {entry.reason}"
-            for entry in self.routers
-            if entry.directory and entry.state == "failed"
+
+    def failures(self) -> list[str]:
+        """Tell what failed to load, one sentence each."""
+        return [
+            *(_told(plugin) for plugin in self.plugins if plugin.state in ("failed", "incompatible")),
+            *(
+                f"router {entry.name!r} in {entry.origin}, failed: {entry.reason}"
+                for entry in self.routers
+                if entry.directory and entry.state == "failed"
+            ),
+            *(f"plugin directory {place.path} {place.problem}" for place in self.directories if place.problem),
         ]
-        found += [
-            f"plugin directory {place.path} {place.problem}" for place in self.directories if place.problem
-        ]
-        found += [
-            f"no installed plugin or distribution is named {name!r}, nothing to load or block"
-            for name in self.unused
-        ]
-        return found
 
     def _load_class(
         self, entry: RouterEntry, base: type[Any], target: str, files: tuple[str, ...]
@@ -190,18 +192,24 @@ class PluginRegistry:
         if named:
             choices = " or ".join(entry.qualified_name for entry in named)
             return UnknownRouterError(name, f"; there is {choices}")
-        import difflib
-
         names = self.get_router_names()
-        bare = name.rpartition(":")[2].strip().lower()
-        nearest = difflib.get_close_matches(bare, names, n=3, cutoff=0.6)
+        nearest = _nearest(name.rpartition(":")[2].strip().lower(), names)
         if nearest:
             return UnknownRouterError(name, f"; did you mean {' or '.join(nearest)}?", nearest)
-        places = ", ".join(str(place.path) for place in self.directories) or "no directory"
         known = f"there are {', '.join(names)}" if names else "none is installed"
-        return UnknownRouterError(
-            name, f"; {known}. Install the package that provides it, or put its folder in {places}"
-        )
+        places = ", ".join(str(place.path) for place in self.directories) or "no directory"
+        advice = f"; {known}. Install the package that provides it, or put its folder in {places}"
+        if left_out := [plugin.name for plugin in self.plugins if plugin.state == "blocked"]:
+            advice += f"; these plugins are left out: {', '.join(left_out)}"
+        return UnknownRouterError(name, advice)
+
+
+def _nearest(wanted: str, names: Iterable[str]) -> list[str]:
+    """Names that look like `wanted`, best first; that both end in "router" makes no two alike."""
+    from difflib import get_close_matches
+
+    stems = {name.removesuffix("router"): name for name in names}
+    return [stems[stem] for stem in get_close_matches(wanted.removesuffix("router"), stems)]
 
 
 def _declarations(plugins: Iterable[Plugin], kind: type[NamedSpecT]) -> dict[str, Declaration[NamedSpecT]]:
@@ -219,6 +227,10 @@ def _declarations(plugins: Iterable[Plugin], kind: type[NamedSpecT]) -> dict[str
                 plugin.conflict(f"{kind.__name__.removesuffix('Spec').lower()} {reason}")
         found[name] = Declaration(*declared[0], reason)
     return found
+
+
+def _told(plugin: Plugin) -> str:
+    return f"plugin {plugin.name!r} of {plugin.distribution}, {plugin.state}: {plugin.reason}"
 
 
 def _same(distribution: str, other: str) -> bool:
