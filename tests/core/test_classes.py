@@ -10,7 +10,8 @@ import pytest
 from llmrouter.errors import PluginError, RouterValidationError
 from llmrouter.models.router import Router
 from llmrouter.plugin_system import PluginRegistry
-from llmrouter.plugin_system.classes import class_in_folder, validated
+from llmrouter.plugin_system.classes import class_in_folder
+from llmrouter.plugin_system.contract import validated
 
 Write = Callable[[str, str], Path]
 
@@ -166,7 +167,8 @@ class TestDefinedInTheModule:
         write("custom_routers/my_router/router.py", source)
         assert refusal(loaded) == (
             f"Router class validation failed: {Path.cwd()}/custom_routers/my_router/router.py: "
-            "no class whose name ends in 'Router' and that inherits from llmrouter.models.router.Router"
+            "no class whose name ends in 'Router' and that inherits from llmrouter.models.router.Router; "
+            "one of another file is exported in __init__.py"
         )
 
     @pytest.mark.parametrize(

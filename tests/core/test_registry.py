@@ -350,7 +350,7 @@ def test_an_unknown_router_where_there_is_none_at_all() -> None:
 
 def test_an_unknown_router_may_be_that_of_a_plugin_left_out(add: Callable[..., None]) -> None:
     add("llmrouter-one", plugin(routers="RouterSpec('knn', 'm:N')"))
-    with pytest.raises(UnknownRouterError, match="these plugins are left out: one$"):
+    with pytest.raises(UnknownRouterError, match=r"these plugins are left out: one$"):
         PluginRegistry(block=["llmrouter-one"]).find("knn")
 
 

@@ -1,16 +1,15 @@
-"""Find the router or trainer class in imported code, and check that it fulfils the contract."""
+"""Find the router or trainer class in the folder of a plugin directory."""
 
 from __future__ import annotations
 
 import importlib
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from llmrouter.errors import RouterValidationError
 from llmrouter.plugin_dirs import package_name
+from llmrouter.plugin_system.contract import validated
 from llmrouter.plugin_system.source import choose, how_to_choose
 
 
@@ -43,7 +42,7 @@ def class_in_folder(folder: Path, base: type, files: tuple[str, ...]) -> type:
             f"{where}: {how_to_choose(list(found), folder)}"
             if found
             else f"{where}: no class whose name ends in '{suffix}' and that inherits from "
-            f"{base.__module__}.{base.__name__}"
+            f"{base.__module__}.{base.__name__}; one of another file is exported in __init__.py"
         )
         raise RouterValidationError(problem, kind=suffix)
     return validated(chosen, base, str(where))
@@ -78,47 +77,3 @@ def _is_a(value: object, base: type) -> TypeGuard[type]:
         and issubclass(value, base)
         and not value.__module__.startswith("llmrouter.models.")
     )
-
-
-_CALLS: dict[str, dict[str, tuple[tuple[Any, ...], dict[str, Any]]]] = {
-    "Router": {
-        "__init__": ((), {"yaml_path": ""}),
-        "route_single": (({},), {}),
-        "route_batch": (([],), {}),
-    },
-    "Trainer": {"__init__": ((object(), {}, "cpu"), {}), "train": ((), {})},
-}
-
-
-def validated(found: object, base: type, where: str) -> type:
-    """Return `found` if it is a usable subclass of `base`.
-
-    Raises:
-        RouterValidationError: It is not; the message says what to change.
-    """
-    kind = base.__name__.removeprefix("Base")
-    if not isinstance(found, type) or not issubclass(found, base):
-        raise RouterValidationError(
-            f"{where}: {found!r} is not a subclass of {base.__module__}.{base.__name__}", kind=kind
-        )
-    if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        raise RouterValidationError(
-            f"{found.__name__} in {where} does not implement {', '.join(missing)}", kind=kind
-        )
-    for method, (arguments, keywords) in _CALLS[kind].items():
-        try:
-            inspect.signature(getattr(found, method)).bind(None, *arguments, **keywords)
-        except TypeError as error:
-            given = f"{method}{_parameters(getattr(found, method))}"
-            expected = f"{method}{_parameters(getattr(base, method))}"
-            raise RouterValidationError(
-                f"{found.__name__} in {where}: {given} cannot be called as {expected}: {error}", kind=kind
-            ) from None
-    return found
-
-
-def _parameters(function: Callable[..., Any]) -> inspect.Signature:
-    """A function's signature without its types, which say nothing about how it can be called."""
-    signature = inspect.signature(function)
-    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
-    return signature.replace(parameters=bare, return_annotation=signature.empty)

@@ -171,18 +171,24 @@ class PluginRegistry:
                 for entry in self.routers
                 if entry.directory and entry.state == "failed"
             ),
-            *(f"plugin directory {place.path} {place.problem}" for place in self.directories if place.problem),
+            *(
+                f"plugin directory {place.path} {place.problem}"
+                for place in self.directories
+                if place.problem
+            ),
         ]
 
     def _load_class(
         self, entry: RouterEntry, base: type[Any], target: str, files: tuple[str, ...]
     ) -> type[Any]:
-        # Imported here, for it puts a finder in front of every import.
-        from llmrouter.plugin_system.classes import class_in_folder, validated
-
         with plugin_code(f"Router {entry.name!r} from {entry.label}"):
             if entry.directory is None:
+                from llmrouter.plugin_system.contract import validated
+
                 return validated(load_target(target), base, target)
+            # Imported here, for it puts a finder in front of every import.
+            from llmrouter.plugin_system.classes import class_in_folder
+
             if entry.origin not in self._announced:
                 self._announced.add(entry.origin)
                 logger.warning("Running router %r from %s", entry.name, entry.origin)
@@ -204,12 +210,13 @@ class PluginRegistry:
         return UnknownRouterError(name, advice)
 
 
-def _nearest(wanted: str, names: Iterable[str]) -> list[str]:
+def _nearest(wanted: str, names: Sequence[str]) -> list[str]:
     """Names that look like `wanted`, best first; that both end in "router" makes no two alike."""
     from difflib import get_close_matches
 
     stems = {name.removesuffix("router"): name for name in names}
-    return [stems[stem] for stem in get_close_matches(wanted.removesuffix("router"), stems)]
+    alike = [stems[stem] for stem in get_close_matches(wanted.removesuffix("router"), stems)]
+    return alike or get_close_matches(wanted, names, cutoff=0.8)
 
 
 def _declarations(plugins: Iterable[Plugin], kind: type[NamedSpecT]) -> dict[str, Declaration[NamedSpecT]]:
