@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+    # As Ctrl-C, so that no half-written file stays behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(run(sys.argv[1:]))
     finally:
@@ -55,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 1
-    except LLMRouterError as error:
+    except (LLMRouterError, OSError) as error:
         if app.debug:
             traceback.print_exception(error)
         click.echo(f"Error: {error}", err=True)

@@ -102,6 +102,11 @@ class JSONArray(RowWriter):
 class CSVTable(RowWriter):
     """A table with a heading; what is nested stands in its cell as JSON."""
 
+    def close(self) -> None:
+        """Write the heading, where there were no rows."""
+        if not self.written:
+            self._put([])
+
     def _put(self, rows: list[bytes]) -> None:
         columns = [*RoutingDecision.__struct_fields__, self._counts, "error"]
         text = io.StringIO()

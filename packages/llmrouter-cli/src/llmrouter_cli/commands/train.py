@@ -40,12 +40,23 @@ def train(app: App, router: str, config: str, device: str, resume: bool, as_json
         trainee = create_router(app.registry, entry, config)
         if resume:
             load_state(trainee, entry)
+        target = trainee.cfg["model_path"].get("save_model_path")
+        before = _written_at(target)
         started = time.perf_counter()
         with plugin_code(f"Training {entry.name!r}"):
             trainer_class(trainee, trainee.cfg, device).train()
         seconds = time.perf_counter() - started
-    saved = trainee.cfg["model_path"].get("save_model_path")
-    saved = saved if isinstance(saved, str) and Path(saved).exists() else None
+    saved = target if _written_at(target) != before else None
     row = {"router": entry.name, "device": device, "seconds": round(seconds, 3), "saved": saved}
     columns = {"router": "Trained", "device": "Device", "seconds": "Seconds", "saved": "Saved"}
     show(row, as_json, columns)
+
+
+def _written_at(path: object) -> int | None:
+    """When a file was last written, in nanoseconds; None where there is none."""
+    if not isinstance(path, str):
+        return None
+    try:
+        return Path(path).expanduser().stat().st_mtime_ns
+    except OSError:
+        return None

@@ -60,6 +60,8 @@ class QueryFile:
                 raise DataError(path, f"cannot be read: {error.strerror}") from None
             if self.path.is_file():
                 self.size = self.path.stat().st_size
+        elif sys.stdin is None:
+            raise DataError(path, "standard input is closed")
         else:
             self._stream = sys.stdin.buffer
 

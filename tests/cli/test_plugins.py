@@ -1,0 +1,279 @@
+"""`llmrouter plugins` shows what is plugged in and what failed; `check` proves that it works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EVERYTHING = """
+    from llmrouter import CommandSpec, EncoderSpec, JudgeSpec, RouterSpec, TrainerSpec, hookimpl
+
+    @hookimpl
+    def llmrouter_register_routers():
+        return [RouterSpec("all", "fake_all_code:AllRouter")]
+
+    @hookimpl
+    def llmrouter_register_trainers():
+        return [TrainerSpec("all", "fake_all_code:AllTrainer")]
+
+    @hookimpl
+    def llmrouter_register_encoders():
+        return [EncoderSpec("all", "fake_all_code:Encoder")]
+
+    @hookimpl
+    def llmrouter_register_judges():
+        return [JudgeSpec("all", "fake_all_code:Judge")]
+
+    @hookimpl
+    def llmrouter_register_commands():
+        return [CommandSpec("all", "fake_all_code:command")]
+
+    @hookimpl
+    def llmrouter_after_route(decision):
+        pass
+"""
+
+CODE = """
+    import click
+    from llmrouter.models.base_trainer import BaseTrainer
+    from llmrouter.models.router import Router
+
+    class AllRouter(Router):
+        def route_single(self, query_input):
+            return {"model_name": "small"}
+
+    class AllTrainer(BaseTrainer):
+        def train(self):
+            pass
+
+    class Encoder:
+        pass
+
+    class Judge:
+        pass
+
+    command = click.Command("all")
+"""
+
+
+@pytest.fixture
+def everything(install: Callable[..., Path]) -> Callable[[str], None]:
+    """Install a plugin that implements every hook; `code` is the module its targets name."""
+
+    def everything(code: str = CODE) -> None:
+        install("llmrouter-all", {"fake_all": EVERYTHING, "fake_all_code": code}, {"all": "fake_all"})
+
+    return everything
+
+
+def shown(done: Any) -> dict[str, dict[str, Any]]:
+    assert done.status == 0
+    return {row["name"]: row for row in done.json}
+
+
+def test_a_plugin_with_its_hooks_and_load_time(
+    invoke: Callable[..., Any], everything: Callable[[], None]
+) -> None:
+    everything()
+    row = shown(invoke("plugins"))["all"]
+    assert (row["distribution"], row["version"], row["module"]) == ("llmrouter-all", "1.0", "fake_all")
+    assert (row["state"], row["reason"], row["routers"]) == ("ready", None, ["all"])
+    kinds = ("routers", "trainers", "encoders", "judges", "commands")
+    assert set(row["hooks"]) == {"after_route", *(f"register_{kind}" for kind in kinds)}
+    assert row["load_ms"] > 0
+
+
+def test_what_failed_and_why(invoke: Callable[..., Any], install: Callable[..., Path]) -> None:
+    install("llmrouter-broken", {"fake_broken": "1 / 0"}, {"broken": "fake_broken"})
+    install("llmrouter-new", {"fake_new": ""}, {"new": "fake_new"}, requires=("llmrouter-core>=9",))
+    done = invoke("plugins")
+    rows = shown(done)
+    assert rows["broken"]["state"] == "failed"
+    assert rows["broken"]["reason"] == "ZeroDivisionError: division by zero (fake_broken.py, line 1)"
+    assert rows["new"]["state"] == "incompatible"
+    assert rows["randomrouter"]["state"] == "ready"
+    assert done.err == ""
+
+
+@pytest.mark.parametrize("arguments", [("plugins", "--debug"), ("--debug", "plugins")])
+def test_debug_shows_the_traceback_of_what_failed(
+    invoke: Callable[..., Any], install: Callable[..., Path], arguments: tuple[str, ...]
+) -> None:
+    install("llmrouter-broken", {"fake_broken": "1 / 0"}, {"broken": "fake_broken"})
+    done = invoke(*arguments)
+    assert "Traceback" in done.err
+    assert "    1 / 0" in done.err
+    assert shown(done)
+
+
+def test_what_is_left_out(invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    row = shown(invoke("--no-plugin", "randomrouter", "plugins"))["randomrouter"]
+    assert (row["state"], row["reason"]) == ("blocked", "--no-plugin randomrouter")
+    monkeypatch.setenv("LLMROUTER_BLOCK_PLUGINS", "llmrouter-random")
+    row = shown(invoke("plugins"))["randomrouter"]
+    assert row["reason"] == "LLMROUTER_BLOCK_PLUGINS names 'llmrouter-random'"
+
+
+def test_a_command_whose_name_is_built_in(invoke: Callable[..., Any], install: Callable[..., Path]) -> None:
+    source = """
+        from llmrouter import CommandSpec, hookimpl
+
+        @hookimpl
+        def llmrouter_register_commands():
+            return [CommandSpec("version", "fake_own:version")]
+    """
+    install("llmrouter-own", {"fake_own": source}, {"own": "fake_own"})
+    row = shown(invoke("plugins"))["own"]
+    assert (row["state"], row["reason"]) == ("conflict", "command 'version' is built in and stays so")
+
+
+def test_a_directory_with_its_routers(invoke: Callable[..., Any], router: Callable[..., list[str]]) -> None:
+    router()
+    router(name="other")
+    row = shown(invoke("plugins"))["custom_routers"]
+    assert (row["state"], row["reason"], row["from"]) == ("ready", None, "default")
+    assert row["routers"] == ["mine", "other"]
+    assert row["folder"] == str(Path("custom_routers").absolute())
+
+
+def test_a_directory_tells_which_of_its_routers_failed(
+    invoke: Callable[..., Any], router: Callable[..., list[str]], write: Callable[[str, str], Path]
+) -> None:
+    router()
+    write("custom_routers/broken/router.py", "import (")
+    row = shown(invoke("plugins"))["custom_routers"]
+    assert row["state"] == "failed"
+    assert row["reason"].startswith("broken: SyntaxError: ")
+    assert row["routers"] == ["broken", "mine"]
+
+
+def test_a_directory_that_is_missing(invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMROUTER_PLUGINS", "nowhere")
+    row = shown(invoke("plugins"))["nowhere"]
+    assert (row["state"], row["reason"], row["from"]) == ("failed", "does not exist", "LLMROUTER_PLUGINS")
+
+
+@pytest.mark.parametrize("arguments", [("infer", "--query", "hi", "--route-only"), ("train",)])
+def test_other_commands_warn_in_one_line_that_something_failed(
+    invoke: Callable[..., Any],
+    install: Callable[..., Path],
+    router: Callable[..., list[str]],
+    arguments: tuple[str, ...],
+) -> None:
+    install("llmrouter-one", {"fake_one": "1 / 0"}, {"one": "fake_one"})
+    install("llmrouter-two", {"fake_two": "1 / 0"}, {"two": "fake_two"})
+    done = invoke(arguments[0], *router(trainer="pass"), *arguments[1:])
+    assert done.status == 0
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("Warning: plugin ")
+    assert done.err.endswith("(and 1 more); see 'llmrouter plugins'\n")
+
+
+class TestCheck:
+    def test_everything_that_is_declared(
+        self, invoke: Callable[..., Any], everything: Callable[[], None], router: Callable[..., list[str]]
+    ) -> None:
+        everything()
+        router(trainer="pass")
+        done = invoke("plugins", "check")
+        assert done.status == 0
+        found = {(row["what"], row["name"]) for row in done.json}
+        kinds = ("plugin", "router", "trainer", "encoder", "judge", "command")
+        assert found == {
+            *((kind, "all") for kind in kinds),
+            ("router", "mine"),
+            ("trainer", "mine"),
+            ("plugin", "randomrouter"),
+            ("router", "randomrouter"),
+        }
+        assert all(row["ok"] is True and row["reason"] is None for row in done.json)
+
+    def test_targets_that_cannot_be_imported(
+        self, invoke: Callable[..., Any], everything: Callable[[str], None]
+    ) -> None:
+        everything("1 / 0")
+        done = invoke("plugins", "check")
+        assert done.status == 1
+        failed = {row["what"]: row["reason"] for row in done.json if not row["ok"]}
+        assert set(failed) == {"router", "trainer", "encoder", "judge", "command"}
+        assert all("ZeroDivisionError" in reason for reason in failed.values())
+        assert "Traceback" not in done.err
+
+    @pytest.mark.parametrize("arguments", [("check", "--debug"), ("--debug", "check")])
+    def test_debug_shows_their_tracebacks(
+        self, invoke: Callable[..., Any], everything: Callable[[str], None], arguments: tuple[str, ...]
+    ) -> None:
+        everything("1 / 0")
+        done = invoke("plugins", *arguments)
+        assert "    1 / 0" in done.err
+        assert done.json
+
+    @pytest.mark.parametrize(
+        ("code", "what"),
+        [
+            (CODE.replace("(Router)", ""), "router"),
+            (CODE.replace("def route_single(self, query_input)", "def route(self)"), "router"),
+            (CODE.replace("(self, query_input)", "(self)"), "router"),
+            (CODE.replace("class AllTrainer", "class Other"), "trainer"),
+        ],
+    )
+    def test_classes_that_do_not_fulfil_the_contract(
+        self, invoke: Callable[..., Any], everything: Callable[[str], None], code: str, what: str
+    ) -> None:
+        everything(code)
+        done = invoke("plugins", "check")
+        assert done.status == 1
+        assert [row["what"] for row in done.json if not row["ok"]] == [what]
+
+    def test_a_failed_plugin_and_a_failed_folder(
+        self, invoke: Callable[..., Any], install: Callable[..., Path], write: Callable[[str, str], Path]
+    ) -> None:
+        install("llmrouter-broken", {"fake_broken": "1 / 0"}, {"broken": "fake_broken"})
+        write("custom_routers/mine/router.py", "import (")
+        done = invoke("plugins", "check")
+        assert done.status == 1
+        assert {(row["what"], row["name"]) for row in done.json if not row["ok"]} == {
+            ("plugin", "broken"),
+            ("router", "mine"),
+        }
+
+    def test_a_folder_that_only_fails_when_it_runs(
+        self, invoke: Callable[..., Any], router: Callable[..., list[str]]
+    ) -> None:
+        router()
+        source = Path("custom_routers/mine/router.py")
+        source.write_text("raise SystemExit(0)\n" + source.read_text())
+        done = invoke("plugins", "check")
+        assert done.status == 1
+        (row,) = [row for row in done.json if not row["ok"]]
+        assert (row["what"], row["name"]) == ("router", "mine")
+        assert "SystemExit: 0" in row["reason"]
+
+    def test_what_is_left_out_is_no_failure(self, invoke: Callable[..., Any]) -> None:
+        assert invoke("--no-plugin", "randomrouter", "plugins", "check").status == 0
+
+
+class TestOnATerminal:
+    def test_it_is_a_table_with_reasons_below(
+        self, terminal: Callable[..., Any], install: Callable[..., Path]
+    ) -> None:
+        install("llmrouter-broken", {"fake_broken": "1 / 0"}, {"broken": "fake_broken"})
+        done = terminal("plugins")
+        lines = done.out.splitlines()
+        assert lines[0].split() == ["Plugin", "State", "From", "Hooks", "Load", "(ms)", "Routers"]
+        assert "ready" in done.out
+        assert lines[-1] == "broken: ZeroDivisionError: division by zero (fake_broken.py, line 1)"
+        assert all(len(line) <= 80 for line in lines)
+
+    def test_check_is_a_table_too(self, terminal: Callable[..., Any]) -> None:
+        lines = terminal("plugins", "check").out.splitlines()
+        assert lines[0].split() == ["Name", "What", "From", "Works"]
+        assert lines[2].split() == ["randomrouter", "plugin", "llmrouter-random", "0.1.0", "yes"]
+
+    @pytest.mark.parametrize("arguments", [("plugins",), ("plugins", "check")])
+    def test_json_on_request(self, terminal: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+        assert json.loads(terminal(*arguments, "--json").out)[0]["name"] == "randomrouter"
