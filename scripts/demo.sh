@@ -20,6 +20,8 @@ show llmrouter init demo
 show cd demo
 show llmrouter list-routers
 show llmrouter infer --router randomrouter --config custom_routers/randomrouter/config.yaml \
+    --query "What is machine learning?" --route-only
+show llmrouter infer --router randomrouter --config custom_routers/randomrouter/config.yaml \
     --input data/example_data/query_data/default_query_test.jsonl --route-only
 
 printf '\nTo go on: . build/demo/venv/bin/activate && cd build/demo/demo\n'
