@@ -41,6 +41,36 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture
+def hidden() -> tuple[str, ...]:
+    """Our own plugins that tests do not see, so that they can say what there is; others may override it."""
+    return ("llmrouter-threshold",)
+
+
+@pytest.fixture(autouse=True)
+def hide(
+    own_surroundings: None, hidden: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put distributions of these names that declare nothing in front of the installed ones."""
+    if not hidden:
+        return
+    site = tmp_path / "hidden"
+    for name in hidden:
+        info = site / f"{name.replace('-', '_')}-0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
+        (info / "entry_points.txt").write_text("[llmrouter]\n")
+    _put_on_path(site, monkeypatch)
+
+
+def _put_on_path(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a folder on sys.path and, for subprocesses, on PYTHONPATH."""
+    monkeypatch.syspath_prepend(str(site))
+    before = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), before])))
+    importlib_metadata.MetadataPathFinder.invalidate_caches()
+
+
+@pytest.fixture
 def write() -> Callable[[str, str], Path]:
     """Write a file below the current folder, its text dedented."""
 
@@ -95,10 +125,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         (info / "METADATA").write_text("\n".join(headers) + "\n\nAbout it.\n")
         points = [f"{point} = {target}" for point, target in entry_points.items()]
         (info / "entry_points.txt").write_text("\n".join(["[llmrouter]", *points]) + "\n")
-        monkeypatch.syspath_prepend(str(site))
-        before = os.environ.get("PYTHONPATH")
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), before])))
-        importlib_metadata.MetadataPathFinder.invalidate_caches()
+        _put_on_path(site, monkeypatch)
         return site
 
     return install

@@ -194,6 +194,15 @@ def test_a_plugin_keeps_its_other_routers_in_a_conflict(add: Callable[..., None]
     assert PluginRegistry().find("own").state == "ready"
 
 
+def test_what_is_built_in_stays_so(add: Callable[..., None]) -> None:
+    add("llmrouter-one", plugin(encoders="EncoderSpec('hashing', 'fake_code:CODE')"))
+    registry = PluginRegistry()
+    assert registry.encoders["hashing"].plugin.name == "core"
+    assert registry.encoders["hashing"].reason is None
+    (claimant,) = [found for found in registry.plugins if found.name == "one"]
+    assert (claimant.state, claimant.reason) == ("conflict", "encoder 'hashing' is built in and stays so")
+
+
 @pytest.mark.parametrize("kind", ["encoder", "judge", "command"])
 def test_what_two_distributions_declare_cannot_be_used(add: Callable[..., None], kind: str) -> None:
     spec = f"{kind.capitalize()}Spec"
@@ -202,7 +211,7 @@ def test_what_two_distributions_declare_cannot_be_used(add: Callable[..., None],
     add("llmrouter-two", plugin(**{f"{kind}s": f"{declared[f'{kind}s']}, {spec}('own', 'fake_code:CODE')"}))
     registry = PluginRegistry()
     found = getattr(registry, f"{kind}s")
-    assert list(found) == ["own", "same"]
+    assert [name for name, declared in found.items() if declared.plugin.name != "core"] == ["own", "same"]
     told = (
         "'same' is declared by llmrouter-one 1.0 and llmrouter-two 1.0; "
         "leave one out with LLMROUTER_BLOCK_PLUGINS"

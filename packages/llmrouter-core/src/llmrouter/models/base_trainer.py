@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llmrouter.models.router import Router
+
+logger = logging.getLogger(__name__)
+
+Report = Callable[[int, int, Mapping[str, float]], None]
+
+
+def _log(done: int, total: int, figures: Mapping[str, float]) -> None:
+    told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    logger.info("Epoch %d of %d: %s", done, total, told)
 
 
 class BaseTrainer(ABC):
@@ -15,6 +26,10 @@ class BaseTrainer(ABC):
         router: The router to train; its ``routing_data_train`` and the like are the data.
         config: The router's configuration.
         device: Where to train, as torch names it: ``cpu``, ``cuda``, ``cuda:0``…
+
+    Attributes:
+        report: What `train` may call after each epoch with the epochs done, the epochs at most, and figures
+            such as the loss; it logs them, unless whoever trains sets another.
     """
 
     def __init__(self, router: Router, config: dict[str, Any], device: str = "cpu") -> None:
@@ -22,6 +37,7 @@ class BaseTrainer(ABC):
         self.router = router
         self.config = config
         self.device = device
+        self.report: Report = _log
 
     @abstractmethod
     def train(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import torch as safetensors
@@ -15,9 +17,18 @@ from llmrouter.data.embeddings import is_safetensors
 from llmrouter.errors import CheckpointError
 from llmrouter.files import replacing
 
+HEADER = "llmrouter"
 
-def write_state(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
+
+def write_state(
+    state: Mapping[str, torch.Tensor], path: str | os.PathLike[str], header: Mapping[str, Any] | None = None
+) -> None:
     """Write a ``state_dict`` as safetensors, atomically; missing folders are made.
+
+    Args:
+        state: Tensors by name.
+        path: The file.
+        header: What JSON can hold, written beside the tensors.
 
     Raises:
         CheckpointError: The file cannot be written.
@@ -34,7 +45,7 @@ def write_state(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as stream:
-            stream.write(safetensors.save(tensors))
+            stream.write(safetensors.save(tensors, {HEADER: json.dumps(header)} if header else None))
     except OSError as error:
         raise CheckpointError(path, f"cannot be written: {error.strerror}") from error
 
@@ -44,6 +55,15 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
 
     Raises:
         CheckpointError: The file is missing, damaged, empty, or neither of these.
+    """
+    return read_checkpoint(path)[0]
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read a ``state_dict`` and the header written beside it, which is empty where there was none.
+
+    Raises:
+        CheckpointError: As `read_state`.
     """
     path = Path(os.path.expanduser(path))
     try:
@@ -74,4 +94,21 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         raise CheckpointError(path, "does not hold a dict of tensors by name")
     if not state:
         raise CheckpointError(path, "holds no weights")
-    return state
+    return state, _header(path, raw)
+
+
+def _header(path: Path, raw: bytes) -> dict[str, Any]:
+    if raw.startswith(b"PK"):
+        return {}
+    length = int.from_bytes(raw[:8], "little")
+    # The library has read it already, so it is JSON.
+    text = json.loads(raw[8 : 8 + length]).get("__metadata__", {}).get(HEADER)
+    if text is None:
+        return {}
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(path, f"its header is damaged: {error}") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(path, "its header is no JSON object")
+    return header

@@ -17,7 +17,13 @@ import pluggy
 
 from llmrouter import hookspecs, specs
 from llmrouter.errors import PluginError, describe
-from llmrouter.plugin_system.metadata import Distribution, EntryPoint, entry_points, incompatibility
+from llmrouter.plugin_system.metadata import (
+    CORE,
+    Distribution,
+    EntryPoint,
+    entry_points,
+    incompatibility,
+)
 from llmrouter.plugin_system.selection import Selection
 
 State = Literal["ready", "failed", "shadowed", "conflict", "incompatible", "blocked"]
@@ -31,6 +37,8 @@ _REGISTERING: dict[str, type[specs.Spec]] = {
     "llmrouter_register_commands": specs.CommandSpec,
 }
 _OBSERVING = "llmrouter_after_route"
+
+BUILTIN = "llmrouter.encoders.plugin"
 
 
 @dataclass(eq=False)
@@ -88,6 +96,7 @@ class InstalledPlugins:
     """The installed plugins, in the order in which they were found.
 
     Attributes:
+        builtin: What core itself declares; it cannot be left out.
         plugins: One for each entry point.
         observers: The implementations of ``llmrouter_after_route``.
         unused: Names in the selection that no plugin bears.
@@ -97,6 +106,8 @@ class InstalledPlugins:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._core_version = core_version
+        self.builtin = Plugin("core", BUILTIN, Distribution(CORE, core_version))
+        self._execute(self.builtin)
         points = entry_points()
         self.unused = selection.unused(points)
         self.plugins = [self._load(same, selection) for same in _by_module(points)]

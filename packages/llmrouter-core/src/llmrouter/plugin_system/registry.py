@@ -13,7 +13,7 @@ import llmrouter
 from llmrouter.errors import PluginError, RouterValidationError, UnknownRouterError
 from llmrouter.plugin_system.directories import PluginDirectory, scan, search_path
 from llmrouter.plugin_system.entries import DIRECTORY_PREFIX, RouterEntry, router_entries
-from llmrouter.plugin_system.installed import InstalledPlugins, Observer, Plugin, load_target
+from llmrouter.plugin_system.installed import BUILTIN, InstalledPlugins, Observer, Plugin, load_target
 from llmrouter.plugin_system.isolation import plugin_code
 from llmrouter.plugin_system.metadata import normalize
 from llmrouter.plugin_system.selection import Selection
@@ -69,9 +69,10 @@ class PluginRegistry:
         self._announced: set[str] = set()
         self.directories: list[PluginDirectory] = [scan(*place) for place in search_path(plugin_dirs)]
         self.routers: list[RouterEntry] = router_entries(self.plugins, self.directories)
-        self.encoders = _declarations(self.plugins, EncoderSpec)
-        self.judges = _declarations(self.plugins, JudgeSpec)
-        self.commands = _declarations(self.plugins, CommandSpec)
+        declaring = [installed.builtin, *self.plugins]
+        self.encoders = _declarations(declaring, EncoderSpec)
+        self.judges = _declarations(declaring, JudgeSpec)
+        self.commands = _declarations(declaring, CommandSpec)
 
     def get_router_names(self) -> list[str]:
         """Return the names of the routers that can be used, sorted."""
@@ -227,12 +228,18 @@ def _declarations(plugins: Iterable[Plugin], kind: type[NamedSpecT]) -> dict[str
     found = {}
     for name, declared in sorted(by_name.items()):
         reason = None
-        if len(declared) > 1:
-            sources = " and ".join(str(plugin.distribution) for _, plugin in declared)
+        (spec, plugin), *others = declared
+        if plugin.module == BUILTIN:
+            for _, other in others:
+                other.conflict(
+                    f"{kind.__name__.removesuffix('Spec').lower()} {name!r} is built in and stays so"
+                )
+        elif others:
+            sources = " and ".join(str(other.distribution) for _, other in declared)
             reason = f"{name!r} is declared by {sources}; leave one out with LLMROUTER_BLOCK_PLUGINS"
-            for _, plugin in declared:
-                plugin.conflict(f"{kind.__name__.removesuffix('Spec').lower()} {reason}")
-        found[name] = Declaration(*declared[0], reason)
+            for _, other in declared:
+                other.conflict(f"{kind.__name__.removesuffix('Spec').lower()} {reason}")
+        found[name] = Declaration(spec, plugin, reason)
     return found
 
 
