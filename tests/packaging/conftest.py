@@ -15,7 +15,8 @@ from typing import NamedTuple
 import pytest
 
 PACKAGES = Path(__file__).parents[2] / "packages"
-ELSEWHERE = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+TORCH_FREE = ("llmrouter-core", "llmrouter-random", "llmrouter-cli")
+ELSEWHERE = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_CONSTRAINT")
 # As the tests were started: pip finds its settings and its cache in the user's home, not in a test's.
 ENVIRON = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
 
@@ -78,7 +79,7 @@ def environment(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFac
     """The bare environment, our wheels and what they require in it."""
     bare = Bare(tmp_path_factory.mktemp("bare"))
     succeeding([sys.executable, "-m", "venv", "--without-pip", bare.folder])
-    bare.pip("install", *wheels.values())
+    bare.pip("install", *(wheels[name] for name in TORCH_FREE))
     return bare
 
 

@@ -1,0 +1,181 @@
+"""From raw scores to probabilities, and from what the user wants to thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrouter_threshold.examples import Examples
+from llmrouter_threshold.hyperparameters import Hyperparameters
+
+Doubles = NDArray[np.float64]
+
+QUANTILES = 201
+# What is recovered of the gap where the user asks for nothing else, and it is known.
+USUAL_QUALITY = 0.8
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the validation part of the data taught about the scores.
+
+    Attributes:
+        slope: Of the logistic function from raw scores to probabilities (Platt 1999).
+        intercept: Of the same.
+        error: Expected calibration error over ten bins of equal count.
+        quantiles: Of the probabilities, at equal steps from 0 to 1.
+        recovered: At each share of queries for the large LLM, in the same steps, the share of the gap between
+            small and large that is recovered; None where performances of both are unknown or equal.
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    error: float | None = None
+    quantiles: tuple[float, ...] = ()
+    recovered: tuple[float, ...] | None = None
+
+    @property
+    def apgr(self) -> float | None:
+        """Average performance gap recovered (RouteLLM, arXiv 2406.18665), where it is known."""
+        if self.recovered is None:
+            return None
+        inner = sum(self.recovered) - (self.recovered[0] + self.recovered[-1]) / 2
+        return inner / (len(self.recovered) - 1)
+
+    def probabilities(self, raw: Doubles) -> Doubles:
+        """Return calibrated probabilities for raw scores, in the same order."""
+        return _logistic(self.slope * raw + self.intercept)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Calibration:
+        """Read it again.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is not what `to_json` gave.
+        """
+        recovered = told["recovered"]
+        return cls(
+            slope=float(told["slope"]),
+            intercept=float(told["intercept"]),
+            error=None if told["error"] is None else float(told["error"]),
+            quantiles=tuple(float(value) for value in told["quantiles"]),
+            recovered=None if recovered is None else tuple(float(value) for value in recovered),
+        )
+
+    def thresholds(self, wanted: Hyperparameters, tiers: int) -> tuple[list[float], str]:
+        """Choose the scores at which the next larger of the LLMs begins.
+
+        Returns:
+            Ascending thresholds, one less than tiers, and the words that say how they were chosen.
+
+        Raises:
+            ValueError: The user wants what is unknown, or the number of thresholds does not fit.
+        """
+        if wanted.thresholds is not None:
+            if len(wanted.thresholds) != tiers - 1:
+                raise ValueError(f"{tiers} LLMs need {tiers - 1} thresholds, found {len(wanted.thresholds)}")
+            return list(wanted.thresholds), "given"
+        if wanted.strong_share is not None:
+            return self._by_share(wanted.strong_share, tiers), f"strong_share {wanted.strong_share:g}"
+        if wanted.quality is not None:
+            if self.recovered is None:
+                raise ValueError(
+                    "needs routing data with the performance of both the small and the large LLM"
+                )
+            share = next(
+                (
+                    step / (QUANTILES - 1)
+                    for step, value in enumerate(self.recovered)
+                    if value >= wanted.quality
+                ),
+                1.0,
+            )
+            return self._by_share(share, tiers), f"quality {wanted.quality:g}, a strong share of {share:g}"
+        if wanted.threshold is not None:
+            return list(np.linspace(wanted.threshold, 1, tiers)[:-1]), "given"
+        if self.recovered is not None:
+            return self.thresholds(replace(wanted, quality=USUAL_QUALITY), tiers)
+        return list(np.linspace(0.5, 1, tiers)[:-1]), "default"
+
+    def _by_share(self, share: float, tiers: int) -> list[float]:
+        if not self.quantiles:
+            raise ValueError("needs a trained router")
+        steps = np.linspace(1 - share, 1, tiers)[:-1]
+        return [
+            float(np.interp(step, np.linspace(0, 1, len(self.quantiles)), self.quantiles)) for step in steps
+        ]
+
+
+def calibrate(raw: Doubles, examples: Examples) -> Calibration:
+    """Fit a calibration to raw scores of the validation part.
+
+    Args:
+        raw: Uncalibrated scores of shape (n,).
+        examples: The n examples that they are for.
+    """
+    truth = examples.hard.astype(np.float64)
+    slope, intercept = _fit_logistic(raw, truth)
+    probabilities = _logistic(slope * raw + intercept)
+    steps = np.linspace(0, 1, QUANTILES)
+    return Calibration(
+        slope,
+        intercept,
+        expected_calibration_error(probabilities, truth),
+        tuple(float(value) for value in np.quantile(probabilities, steps)),
+        _recovered(raw, examples, steps),
+    )
+
+
+def expected_calibration_error(probabilities: Doubles, truth: Doubles, bins: int = BINS) -> float:
+    """Return the mean distance of probability and truth over bins of equal count, weighted by count.
+
+    The measure of Naeini et al. (2015), with bins of equal count in place of equal width.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [abs(probabilities[part].mean() - truth[part].mean()) * len(part) for part in parts]
+    return float(sum(gaps) / len(order))
+
+
+def _recovered(raw: Doubles, examples: Examples, steps: Doubles) -> tuple[float, ...] | None:
+    if examples.target != "gain":
+        return None
+    gain = (examples.labels[:, 1] - examples.labels[:, 0]).astype(np.float64)
+    if gain.mean() <= 0:
+        return None
+    best_first = gain[np.argsort(-raw, kind="stable")]
+    curve = np.concatenate([[0.0], np.cumsum(best_first)]) / gain.sum()
+    shares = np.linspace(0, 1, len(curve))
+    return tuple(float(value) for value in np.interp(steps, shares, curve))
+
+
+def _fit_logistic(raw: Doubles, truth: Doubles) -> tuple[float, float]:
+    """Fit slope and intercept by Newton's method; the slope stays positive, so that the order is kept."""
+    # Platt's targets, for with few examples the truth itself is too sure.
+    positives, count = truth.sum(), len(truth)
+    high, low = (positives + 1) / (positives + 2), 1 / (count - positives + 2)
+    wanted = low + truth * (high - low)
+    design = np.stack([raw, np.ones_like(raw)], axis=1)
+    weights = np.array([1.0, 0.0])
+    for _ in range(50):
+        chances = _logistic(design @ weights)
+        slope = design.T @ (chances - wanted) + np.array([1e-3, 0]) * weights
+        curvature = (design * (chances * (1 - chances))[:, None]).T @ design + np.diag([1e-3, 1e-9])
+        step = np.linalg.solve(curvature, slope)
+        weights = weights - np.clip(step, -5, 5)
+        if np.abs(step).max() < 1e-8:
+            break
+    return max(float(weights[0]), 1e-3), float(weights[1])
+
+
+def _logistic(values: Doubles) -> Doubles:
+    result: Doubles = 1 / (1 + np.exp(-np.clip(values, -500, 500)))
+    return result

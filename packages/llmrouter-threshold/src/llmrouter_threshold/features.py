@@ -1,0 +1,56 @@
+"""Features of queries as torch tensors, dense or sparse, of which rows can be taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmrouter.encoders.base import Floats, SparseBatch
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of n queries.
+
+    Attributes:
+        values: Dense: shape (n, dim). Sparse: the values that are not 0, row by row.
+        indices: Sparse: which feature each value is; None where dense.
+        offsets: Sparse: where each row begins, with the end of the last; shape (n + 1,). None where dense.
+    """
+
+    values: Tensor
+    indices: Tensor | None = None
+    offsets: Tensor | None = None
+
+    @classmethod
+    def of(cls, encoded: Floats | SparseBatch) -> Features:
+        """Take over what an encoder gave."""
+        if not isinstance(encoded, SparseBatch):
+            return cls(torch.from_numpy(encoded))
+        offsets = np.append(encoded.offsets, len(encoded.indices))
+        return cls(
+            torch.from_numpy(encoded.values), torch.from_numpy(encoded.indices), torch.from_numpy(offsets)
+        )
+
+    def __len__(self) -> int:
+        return len(self.values) if self.offsets is None else len(self.offsets) - 1
+
+    def take(self, rows: Tensor) -> Features:
+        """Return some rows, in the order given."""
+        if self.indices is None or self.offsets is None:
+            return Features(self.values[rows])
+        lengths = (self.offsets[1:] - self.offsets[:-1])[rows]
+        offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
+        # Where each value of the new rows stands in the old ones.
+        shift = (self.offsets[:-1][rows] - offsets[:-1]).repeat_interleave(lengths)
+        places = torch.arange(int(offsets[-1])) + shift
+        return Features(self.values[places], self.indices[places], offsets)
+
+    def to(self, device: str | torch.device) -> Features:
+        """Return them on a device."""
+        if self.indices is None or self.offsets is None:
+            return Features(self.values.to(device))
+        return Features(self.values.to(device), self.indices.to(device), self.offsets.to(device))

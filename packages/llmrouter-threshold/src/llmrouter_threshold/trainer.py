@@ -1,0 +1,288 @@
+"""Train the difficulty estimator: find the number of epochs on a part kept apart, then learn from all."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from llmrouter.config import config_error
+from llmrouter.encoders.base import SparseBatch
+from llmrouter.errors import CheckpointError
+from llmrouter.models.base_trainer import BaseTrainer
+from llmrouter.models.checkpoint import read_checkpoint, write_state
+from llmrouter_threshold.calibration import Calibration, calibrate
+from llmrouter_threshold.estimator import DifficultyEstimator
+from llmrouter_threshold.examples import Examples, examples_from
+from llmrouter_threshold.features import Features
+from llmrouter_threshold.parallel import Processes, seeded
+from llmrouter_threshold.router import ThresholdRouter
+
+logger = logging.getLogger(__name__)
+
+# With fewer queries none are kept apart.
+FEWEST = 40
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands after an epoch.
+
+    Attributes:
+        refitting: False while the number of epochs is sought, True while learning from all queries.
+        epoch: Epochs done in this phase.
+        best_epoch: Epochs after which the loss on the part kept apart was lowest.
+        best_loss: That loss.
+    """
+
+    refitting: bool = False
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+
+
+class ThresholdTrainer(BaseTrainer):
+    """Trains a `ThresholdRouter`.
+
+    A part of the queries is kept apart. On the others the estimator learns until the loss on that part no
+    longer improves; the part also calibrates the scores. Then the estimator learns anew from all queries, for
+    as many epochs. The best so far is saved after each improvement, so that an interrupted training leaves a
+    usable checkpoint, and ``--resume`` goes on as if nothing had happened.
+    """
+
+    router: ThresholdRouter
+
+    def train(self) -> None:
+        """Train the router and save it to ``model_path.save_model_path``.
+
+        Raises:
+            ConfigError: There is no path to save to, or no routing data.
+            DataError: The routing data do not tell what training needs.
+        """
+        router = self.router
+        path = self.config["model_path"].get("save_model_path")
+        if not isinstance(path, str):
+            raise config_error(router.source, ["model_path", "save_model_path"], "is missing; name a file")
+        rows = router.routing_data_train
+        if rows is None:
+            raise config_error(
+                router.source, ["data_path", "routing_data_train"], "is missing; training needs it"
+            )
+        self._path = Path(path)
+        # Written beside the checkpoint after each epoch, and removed at the end.
+        self._state_path = self._path.with_name(f"{self._path.name}.training")
+        self._examples = examples_from(rows, router.llm_names, router.settings.target)
+        self._digest = _digest(self._examples)
+        with Processes(self.device) as self._processes:
+            resumed = self._resumed()
+            self._prepare()
+            if resumed is None:
+                self._start()
+                progress = Progress()
+            else:
+                progress = self._restore(*resumed)
+            if not progress.refitting:
+                progress = self._search(progress)
+                self._start()
+                progress = replace(progress, refitting=True, epoch=0)
+            self._refit(progress)
+            if self._processes.first:
+                self._state_path.unlink(missing_ok=True)
+
+    def _prepare(self) -> None:
+        """Encode the queries, and split them."""
+        router, examples = self.router, self._examples
+        router.model = None
+        router.encoder = router.make_encoder()
+        if router.encoder is not None:
+            router.encoder.fit(examples.queries)
+        batch: list[dict[str, Any]] = [{"query": query} for query in examples.queries]
+        if examples.embeddings is not None:
+            batch = [
+                {"query": q, "embedding": e}
+                for q, e in zip(examples.queries, examples.embeddings, strict=True)
+            ]
+        encoded = router.encode(batch)
+        self._sparse = isinstance(encoded, SparseBatch)
+        if isinstance(encoded, SparseBatch):
+            dim = router.encoder.dim if router.encoder is not None else None
+            self._dim = int(dim or encoded.indices.max() + 1)
+        else:
+            self._dim = encoded.shape[1]
+        self._features = Features.of(encoded).to(self.device)
+        self._labels = torch.from_numpy(examples.labels).to(self.device)
+        apart = kept_apart(examples.queries, router.settings.validation_share, router.settings.seed)
+        self._all = torch.arange(len(examples.queries))
+        if apart.all():
+            apart[:] = False
+        self._learning = self._all[torch.from_numpy(~apart)]
+        self._apart = self._all[torch.from_numpy(apart)] if apart.any() else self._all
+
+    def _start(self) -> None:
+        """Make the estimator and its optimizer anew."""
+        settings = self.router.settings
+        model = DifficultyEstimator(
+            self._dim,
+            self._labels.shape[1],
+            self._sparse,
+            settings.embedding_dim or 64,
+            settings.hidden_dim,
+            settings.dropout,
+        )
+        model.initialise(seeded(settings.seed))
+        self._model = model.to(self.device)
+        self._optimizer = torch.optim.Adam(self._model.parameters(), lr=settings.learning_rate)
+        self.router.model = self._model
+
+    def _search(self, progress: Progress) -> Progress:
+        """Learn from a part until the loss on the other no longer improves."""
+        settings = self.router.settings
+        held, labels = self._features.take(self._apart), self._labels[self._apart]
+        while (
+            progress.epoch < settings.train_epoch and progress.epoch - progress.best_epoch < settings.patience
+        ):
+            learned = self._epoch(self._learning, progress)
+            self._model.eval()
+            with torch.inference_mode():
+                loss = self._processes.agree(
+                    float(functional.binary_cross_entropy_with_logits(self._model(held), labels))
+                )
+                raw = self._model.raw_scores(held).double().cpu().numpy()
+            progress = replace(progress, epoch=progress.epoch + 1)
+            calibration = calibrate(raw, self._examples.take(self._apart.numpy()))
+            if loss < progress.best_loss:
+                progress = replace(progress, best_epoch=progress.epoch, best_loss=loss)
+                self.router.calibration = calibration
+                self._publish(progress)
+            self._save_state(progress)
+            figures = {"loss": learned, "dev loss": loss}
+            if calibration.apgr is not None:
+                figures["dev APGR"] = calibration.apgr
+            self.report(progress.epoch, settings.train_epoch, figures)
+        return progress
+
+    def _refit(self, progress: Progress) -> None:
+        """Learn from all queries, for as many epochs as were best."""
+        while progress.epoch < progress.best_epoch:
+            learned = self._epoch(self._all, progress)
+            progress = replace(progress, epoch=progress.epoch + 1)
+            self._save_state(progress)
+            self.report(progress.epoch, progress.best_epoch, {"loss": learned})
+        self._publish(progress)
+
+    def _epoch(self, rows: Tensor, progress: Progress) -> float:
+        """Go through the rows once, in an order that depends on nothing but seed, phase and epoch."""
+        settings = self.router.settings
+        seed = settings.seed * 1_000_003 + 2 * progress.epoch + progress.refitting
+        order = rows[torch.randperm(len(rows), generator=seeded(seed))]
+        self._model.train()
+        total = 0.0
+        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own numbers
+            torch.manual_seed(seed + self._processes.rank)
+            for batch in torch.split(order, settings.batch_size):
+                total += self._step(batch, len(rows))
+        return total / len(rows)
+
+    def _step(self, batch: Tensor, rows: int) -> float:
+        """Take one step of the optimizer; returns the loss summed over the batch's rows."""
+        mine = self._processes.share(batch)
+        self._optimizer.zero_grad()
+        logits = self._model(self._features.take(mine))
+        loss = functional.binary_cross_entropy_with_logits(logits, self._labels[mine], reduction="sum")
+        loss = loss / len(batch)
+        # One prior on the weights against all queries, so that one penalty suits few and many of them.
+        squares = sum((weight**2).sum() for weight in self._model.parameters() if weight.dim() == 2)
+        penalty = self.router.settings.weight_decay * squares / (rows * self._processes.count)
+        torch.autograd.backward(loss + penalty)
+        self._processes.add_up(w.grad for w in self._model.parameters() if w.grad is not None)
+        self._optimizer.step()
+        return float(loss.detach()) * len(batch)
+
+    def _publish(self, progress: Progress) -> None:
+        """Save the router as it stands."""
+        router = self.router
+        self._model.eval()
+        router.choose_thresholds()
+        router.trained = {
+            "data": self._digest,
+            "queries": len(self._examples.queries),
+            "target": self._examples.target,
+            "validation": len(self._apart),
+            "epochs": progress.best_epoch,
+            "finished": progress.refitting,
+            "metrics": {"loss": progress.best_loss, "calibration_error": router.calibration.error},
+        }
+        if self._processes.first:
+            router.save_router(self._path)
+        self._processes.wait()
+
+    def _save_state(self, progress: Progress) -> None:
+        """Write all that resuming needs."""
+        if not self._processes.first:
+            return
+        tensors = {f"model.{name}": value for name, value in self._model.state_dict().items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        header = {
+            "progress": asdict(progress),
+            "calibration": self.router.calibration.to_json(),
+            "data": self._digest,
+            "hyperparameters": asdict(self.router.settings),
+        }
+        write_state(tensors, self._state_path, header)
+
+    def _resumed(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Read the state of an interrupted training, where the user asked to resume it."""
+        if self.router.loaded_from is None or not self._state_path.exists():
+            return None
+        tensors, header = read_checkpoint(self._state_path)
+        if header.get("data") != self._digest or header.get("hyperparameters") != asdict(
+            self.router.settings
+        ):
+            raise CheckpointError(
+                self._state_path,
+                "belongs to other data or hyperparameters; train without --resume to begin anew",
+            )
+        return tensors, header
+
+    def _restore(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> Progress:
+        self._start()
+        try:
+            self._model.load_state_dict(_part(tensors, "model."))
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, value in _part(tensors, "optimizer.").items():
+                number, _, key = name.partition(".")
+                state.setdefault(int(number), {})[key] = value
+            groups = self._optimizer.state_dict()["param_groups"]
+            self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+            self.router.calibration = Calibration.from_json(header["calibration"])
+            return Progress(**header["progress"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(self._state_path, f"is damaged: {' '.join(str(error).split())}") from error
+
+
+def kept_apart(queries: Sequence[str], share: float, seed: int) -> NDArray[np.bool_]:
+    """Tell which queries are kept apart, by a hash of their text, so that the same text falls on one side."""
+    if len(queries) < FEWEST or not share:
+        return np.zeros(len(queries), dtype=bool)
+    drawn = [int(hashlib.sha256(f"{seed}:{query}".encode()).hexdigest()[:8], 16) / 2**32 for query in queries]
+    return np.asarray(drawn) < share
+
+
+def _digest(examples: Examples) -> str:
+    digest = hashlib.sha256("\0".join(examples.queries).encode())
+    digest.update(examples.labels.tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,76 @@
+"""Several processes train together and come to what one comes to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from llmrouter_threshold.router import ThresholdRouter
+
+pytestmark = pytest.mark.torch
+
+Batch = list[dict[str, Any]]
+
+
+def under_torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    return subprocess.run(
+        [sys.executable, *launch, "--nproc-per-node", "2", "-m", "llmrouter_cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+    )
+
+
+def test_one_process_has_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from llmrouter_threshold.parallel import Processes
+
+    for name in ("WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    with Processes("cpu") as processes:
+        assert (processes.count, processes.first) == (1, True)
+        assert processes.share(torch.arange(3)).tolist() == [0, 1, 2]
+        gradient = torch.ones(2)
+        processes.add_up([gradient])
+        assert gradient.tolist() == [1, 1]
+        processes.wait()
+
+
+def test_several_share_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from llmrouter_threshold.parallel import Processes
+
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    shares = []
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        processes = Processes("cpu")
+        assert processes.first == (rank == 0)
+        shares.append(processes.share(torch.arange(7)).tolist())
+    assert shares == [[0, 3, 6], [1, 4], [2, 5]]
+
+
+def test_two_processes_give_the_scores_of_one(
+    trained: Callable[..., ThresholdRouter],
+    loaded: Callable[..., ThresholdRouter],
+    unseen: Batch,
+) -> None:
+    # 160 queries make the last batch one query, of which the second process gets nothing.
+    alone = trained(batch_size=53).scores(unseen)
+    Path("model.safetensors").unlink()
+    done = under_torchrun("train", "--router", "thresholdrouter", "--config", "config.yaml")
+    assert done.returncode == 0, done.stderr
+    together = loaded()
+    assert together.trained["finished"] is True
+    assert together.scores(unseen) == pytest.approx(alone, abs=1e-3)
