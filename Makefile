@@ -7,10 +7,10 @@ SETUP = .venv/$(HATCH).stamp
 ARGS =
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test coverage check format bench build clean
+.PHONY: help setup demo test coverage check format bench bench-quality build clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 $(SETUP): scripts/bootstrap
 	@scripts/bootstrap '$(HATCH)'
@@ -38,6 +38,9 @@ format: $(SETUP) ## format the code and apply ruff's safe fixes
 
 bench: $(SETUP) ## run the benchmarks; ARGS is passed to benchmarks/run.py
 	scripts/in-env default python benchmarks/run.py $(ARGS)
+
+bench-quality: $(SETUP) ## train and evaluate thresholdrouter on real outcomes, where they lie beside the project
+	scripts/in-env default python benchmarks/quality.py $(ARGS)
 
 build: $(SETUP) ## build the sdist and wheel of every package into dist/
 	@rm -rf dist

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import TextIO
@@ -22,12 +23,22 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
-    # As Ctrl-C, so that no half-written file stays behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Being terminated is as Ctrl-C, so that no half-written file stays behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         sys.exit(run(sys.argv[1:]))
     finally:
         _end_results(sys.__stdout__ or sys.stdout)
+
+
+_interrupted = threading.Event()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
 
 
 def _end_results(stdout: TextIO) -> None:
@@ -61,6 +72,9 @@ def run(arguments: Sequence[str]) -> int:
     except (LLMRouterError, OSError) as error:
         if app.debug:
             traceback.print_exception(error)
+        if _interrupted.is_set():  # a library may turn KeyboardInterrupt into an error of its own
+            click.echo("Interrupted", err=True)
+            return INTERRUPTED
         click.echo(f"Error: {error}", err=True)
         return 1
     return status if isinstance(status, int) else 0

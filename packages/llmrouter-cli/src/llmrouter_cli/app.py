@@ -21,6 +21,7 @@ from llmrouter_cli.results import result_stream
 COMMANDS = {
     "infer": "Route queries: which LLM should answer each.",
     "train": "Train a router.",
+    "evaluate": "Measure routers on held-out routing data, beside baselines.",
     "list-routers": "List the routers there are, usable or not.",
     "plugins": "Show the plugins: where from, what they add, and what failed.",
     "doctor": "Look for trouble in this installation.",

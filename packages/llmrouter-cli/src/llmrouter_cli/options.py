@@ -7,7 +7,8 @@ import click
 from llmrouter_cli.app import App
 
 
-def _complete_router(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_router(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of routers that begin so."""
     names = ctx.ensure_object(App).registry.get_router_names()
     return [name for name in names if name.startswith(incomplete)]
 
@@ -16,7 +17,7 @@ router_option = click.option(
     "--router",
     required=True,
     metavar="NAME",
-    shell_complete=_complete_router,
+    shell_complete=complete_router,
     help="Name of the router; DISTRIBUTION:NAME or dir:NAME where several bear it.",
 )
 config_option = click.option(

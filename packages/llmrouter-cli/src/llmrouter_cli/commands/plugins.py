@@ -125,6 +125,8 @@ def _checked(app: App) -> Iterator[dict[str, Any]]:
         ("command", registry.commands),
     ):
         for name, declaration in declared.items():
+            if declaration.plugin not in registry.plugins:
+                continue  # core's own; what they need is an extra
             place = str(declaration.plugin.distribution)
             yield _row(kind, name, place, _failure(registry.load, declaration), app)
 

@@ -11,6 +11,7 @@ from llmrouter.plugin_system.isolation import plugin_code
 from llmrouter.routing import create_router, load_state
 from llmrouter_cli.app import App, debug_option, pass_app
 from llmrouter_cli.options import config_option, json_option, router_option
+from llmrouter_cli.progress import training_progress
 from llmrouter_cli.results import result_stream, show
 
 
@@ -20,7 +21,7 @@ from llmrouter_cli.results import result_stream, show
 @click.option(
     "--device", default="cpu", show_default=True, help="Where to train, as torch names it: cpu, cuda, cuda:1."
 )
-@click.option("--resume", is_flag=True, help="Go on from the state at model_path.load_model_path.")
+@click.option("--resume", is_flag=True, help="Go on from where an interrupted training stopped.")
 @json_option
 @debug_option
 @pass_app
@@ -38,13 +39,17 @@ def train(app: App, router: str, config: str, device: str, resume: bool, as_json
         app.warn_of_failures()
         trainer_class = app.registry.load_trainer(entry)
         trainee = create_router(app.registry, entry, config)
-        if resume:
-            load_state(trainee, entry)
         target = trainee.cfg["model_path"].get("save_model_path")
+        if resume:
+            # Where nothing else is named, what an interrupted training left.
+            load_state(trainee, entry, trainee.cfg["model_path"].get("load_model_path") or target)
         before = _written_at(target)
         started = time.perf_counter()
-        with plugin_code(f"Training {entry.name!r}"):
-            trainer_class(trainee, trainee.cfg, device).train()
+        with plugin_code(f"Training {entry.name!r}"), training_progress() as report:
+            trainer = trainer_class(trainee, trainee.cfg, device)
+            if report is not None:
+                trainer.report = report
+            trainer.train()
         seconds = time.perf_counter() - started
     saved = target if _written_at(target) != before else None
     row = {"router": entry.name, "device": device, "seconds": round(seconds, 3), "saved": saved}
