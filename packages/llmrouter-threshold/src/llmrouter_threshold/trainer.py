@@ -186,7 +186,9 @@ class ThresholdTrainer(BaseTrainer):
         order = rows[torch.randperm(len(rows), generator=seeded(seed))]
         self._model.train()
         total = 0.0
-        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own numbers
+        devices = [self.device] if self.device.startswith("cuda") else []
+        # Dropout draws from torch's own numbers, which are seeded for it and then put back.
+        with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed + self._processes.rank)
             for batch in torch.split(order, settings.batch_size):
                 total += self._step(batch, len(rows))

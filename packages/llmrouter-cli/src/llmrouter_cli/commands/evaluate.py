@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from llmrouter.errors import DataError, LLMRouterError
-from llmrouter.files import replacing
 from llmrouter_cli.app import App, debug_option, pass_app
 from llmrouter_cli.options import complete_router, json_option
+from llmrouter_cli.outputs import output_file
 from llmrouter_cli.progress import routing_progress
 from llmrouter_cli.results import result_stream, write_table
 
@@ -128,11 +127,11 @@ def evaluate(
                 engines, outcomes, weak=weak, strong=strong, seed=seed, resamples=bootstrap, advance=advance
             )
         if scores is not None:
-            with _written(scores) as stream:
+            with output_file(scores) as stream:
                 _write_scores(evaluation, stream)
         if plot is not None:
             picture = _picture(evaluation, Path(plot).suffix.lower())
-            with _written(plot) as stream:
+            with output_file(plot) as stream:
                 stream.write(picture)
         if as_json or not stdout.isatty():
             stdout.write(json.dumps(told(evaluation), indent=2, ensure_ascii=False).encode() + b"\n")
@@ -244,14 +243,3 @@ def _check_folder(path: str) -> None:
     folder = Path(path).parent
     if not folder.is_dir():
         raise DataError(path, f"cannot be written: there is no folder {folder}")
-
-
-@contextmanager
-def _written(path: str) -> Iterator[BinaryIO]:
-    try:
-        with replacing(path) as stream:
-            yield stream
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise DataError(path, f"cannot be written: {error.strerror or error}") from error

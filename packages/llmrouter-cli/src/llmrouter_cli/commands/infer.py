@@ -11,17 +11,16 @@ import click
 
 from llmrouter.data.queries import QueryFile, QueryRow
 from llmrouter.decision import RoutingDecision
-from llmrouter.errors import DataError
-from llmrouter.files import replacing
 from llmrouter.routing import DecisionEngine, open_engine
 from llmrouter_cli.app import App, debug_option, pass_app
 from llmrouter_cli.options import config_option, json_option, router_option
+from llmrouter_cli.outputs import output_file
 from llmrouter_cli.progress import reading_progress
 from llmrouter_cli.results import result_stream, write_table
 from llmrouter_cli.writers import WRITERS, JSONLines, RowWriter, TerminalTable, encode_decision
 
 # Opened by name, it would be standard error, to which whatever plugins print is sent meanwhile.
-STANDARD_OUTPUT = (None, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 @click.command()
@@ -132,13 +131,8 @@ def _write_one(decision: RoutingDecision, stream: BinaryIO, output_format: str |
 
 @contextlib.contextmanager
 def _output(path: str | None, stdout: BinaryIO) -> Iterator[BinaryIO]:
-    if path in STANDARD_OUTPUT:
+    if path is None or path in STANDARD_OUTPUT:
         yield stdout
         return
-    try:
-        with replacing(path) as stream:
-            yield stream
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise DataError(path, f"cannot be written: {error.strerror or error}") from error
+    with output_file(path) as stream:
+        yield stream
