@@ -12,7 +12,7 @@ import pytest
 from llmrouter.data.queries import QueryRow
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import RoutingError
-from llmrouter.routing import Answer
+from llmrouter.routing import Decided
 from llmrouter_cli.writers import WRITERS, RowWriter, TerminalTable, encode_decision
 
 GOOD = (QueryRow(1, {"query": "a"}), RoutingDecision(model_name="small", query="a"))
@@ -21,7 +21,7 @@ MALFORMED = (QueryRow(3, None, "is not JSON"), RoutingError("is not JSON"))
 
 
 def written(
-    writer: type[RowWriter], *batches: list[tuple[QueryRow, Answer]], counts: str = "line"
+    writer: type[RowWriter], *batches: list[tuple[QueryRow, Decided]], counts: str = "line"
 ) -> tuple[str, RowWriter]:
     stream = io.BytesIO()
     made = writer(stream, counts)
@@ -45,7 +45,7 @@ def decoded(text: str, format: str) -> list[dict[str, Any]]:
     "batches", [[[GOOD, BAD, MALFORMED]], [[GOOD], [BAD, MALFORMED]], [[GOOD], [BAD], [MALFORMED]]]
 )
 def test_the_rows_do_not_depend_on_the_batches(
-    format: str, batches: list[list[tuple[QueryRow, Answer]]]
+    format: str, batches: list[list[tuple[QueryRow, Decided]]]
 ) -> None:
     text, _ = written(WRITERS[format], *batches)
     rows = decoded(text, format)

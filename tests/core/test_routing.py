@@ -23,7 +23,7 @@ from llmrouter.errors import (
 from llmrouter.models.router import Router
 from llmrouter.plugin_system import PluginRegistry, RouterEntry
 from llmrouter.plugin_system.installed import Observer
-from llmrouter.routing import Answer, DecisionEngine, create_router, load_state, open_engine
+from llmrouter.routing import Decided, DecisionEngine, create_router, load_state, open_engine
 
 ENTRY = RouterEntry("mine", "llmrouter-mine", "1.0")
 
@@ -76,7 +76,7 @@ def engine(one: Any = by_length, batch: Any = None) -> DecisionEngine:
     return DecisionEngine(Scripted(one, batch), "mine", "1.0")
 
 
-def names(answers: list[Answer]) -> list[str]:
+def names(answers: list[Decided]) -> list[str]:
     return [answer.model_name if isinstance(answer, RoutingDecision) else str(answer) for answer in answers]
 
 

@@ -12,7 +12,7 @@ from llmrouter.data.queries import QueryRow
 from llmrouter.data.rows import decode
 from llmrouter.decision import RoutingDecision, encode
 from llmrouter.errors import RoutingError
-from llmrouter.routing import Answer
+from llmrouter.routing import Decided
 from llmrouter_cli.results import write_table
 
 
@@ -48,7 +48,7 @@ class RowWriter(ABC):
         self.failed = 0
         self.first_error: str | None = None
 
-    def write(self, answered: Sequence[tuple[QueryRow, Answer]]) -> None:
+    def write(self, answered: Sequence[tuple[QueryRow, Decided]]) -> None:
         """Write some rows, in order."""
         self._put([self._encoded(row, answer) for row, answer in answered])
         self.written += len(answered)
@@ -62,7 +62,7 @@ class RowWriter(ABC):
     def _put(self, rows: list[bytes]) -> None:
         """Write rows, each of which is a JSON object."""
 
-    def _encoded(self, row: QueryRow, answer: Answer) -> bytes:
+    def _encoded(self, row: QueryRow, answer: Decided) -> bytes:
         if type(answer) is RoutingDecision:
             try:
                 return encode_decision(answer)

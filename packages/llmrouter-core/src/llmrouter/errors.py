@@ -88,6 +88,20 @@ class RoutingError(LLMRouterError):
     """One query could not be routed; other queries are not affected."""
 
 
+class CompletionError(LLMRouterError):
+    """A candidate LLM was called and did not answer; other calls are not affected.
+
+    Attributes:
+        name: The candidate.
+        status: The HTTP status that its service answered with, or None.
+    """
+
+    def __init__(self, name: str, problem: str, *, status: int | None = None) -> None:
+        self.name = name
+        self.status = status
+        super().__init__(problem)
+
+
 class MissingExtraError(LLMRouterError, ImportError):
     """An optional dependency is not installed."""
 

@@ -9,6 +9,8 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
+import msgspec
+
 from llmrouter.data.queries import QueryRow
 from llmrouter.decision import RoutingDecision, decision_from_result
 from llmrouter.errors import CheckpointError, DataError, RoutingError, describe
@@ -20,7 +22,10 @@ from llmrouter.plugin_system.isolation import plugin_code
 logger = logging.getLogger(__name__)
 
 
-Answer = RoutingDecision | RoutingError
+# A query's key that names the LLMs it may go to; routers that know it choose among them themselves.
+ALLOWED = "allowed_llms"
+
+Decided = RoutingDecision | RoutingError
 
 
 class DecisionEngine:
@@ -57,7 +62,8 @@ class DecisionEngine:
         """Route one query.
 
         Args:
-            query: With at least the key ``query``.
+            query: With at least the key ``query``. Where it has ``allowed_llms``, one of these candidates is
+                chosen: a router that names another one is put right, as `ranked` says.
 
         Raises:
             RoutingError: The router failed, or named no candidate.
@@ -71,7 +77,7 @@ class DecisionEngine:
             raise RoutingError(f"the router failed: {describe(error)}") from error
         return self._decision(query, result, (perf_counter() - started) * 1000)
 
-    def decide_batch(self, queries: list[dict[str, Any]]) -> list[Answer]:
+    def decide_batch(self, queries: list[dict[str, Any]]) -> list[Decided]:
         """Route several queries; an error stands in the place of a decision that could not be made."""
         if not queries:
             return []
@@ -96,14 +102,14 @@ class DecisionEngine:
 
     def decide_rows(
         self, rows: Iterable[QueryRow], batch_size: int = 1024
-    ) -> Iterator[list[tuple[QueryRow, Answer]]]:
+    ) -> Iterator[list[tuple[QueryRow, Decided]]]:
         """Route a stream of rows batch by batch, in order; a malformed row gets an error for its answer."""
         rows = iter(rows)
         while batch := list(islice(rows, batch_size)):
             answers = iter(self.decide_batch([row.query for row in batch if row.query is not None]))
             yield [(row, RoutingError(row.problem) if row.query is None else next(answers)) for row in batch]
 
-    def _attempt(self, decide: Any, *arguments: Any) -> Answer:
+    def _attempt(self, decide: Any, *arguments: Any) -> Decided:
         try:
             decision: RoutingDecision = decide(*arguments)
         except RoutingError as error:
@@ -119,9 +125,25 @@ class DecisionEngine:
             router_version=self.version,
             latency_ms=latency_ms,
         )
+        allowed = query.get(ALLOWED)
+        if allowed is not None and decision.model_name not in allowed:
+            decision = self._put_right(decision, allowed)
         if self._observers:
             self._notify(query, decision)
         return decision
+
+    def _put_right(self, decision: RoutingDecision, allowed: Any) -> RoutingDecision:
+        """Choose, in place of an LLM that this query may not go to, the next choice among those allowed."""
+        llms = self.router.llm_data
+        known = [name for name in allowed if name in llms] if isinstance(allowed, list | tuple) else []
+        if not known:
+            raise RoutingError(f"{ALLOWED!r} names no candidate; expected a list, of {', '.join(llms)}")
+        return msgspec.structs.replace(
+            decision,
+            model_name=ranked(decision, known)[0],
+            fallback=True,
+            fallback_reason=f"{decision.model_name} may not be chosen for this query",
+        )
 
     def _notify(self, query: dict[str, Any], decision: RoutingDecision) -> None:
         for observer in self._observers:
@@ -133,6 +155,21 @@ class DecisionEngine:
                 if observer.plugin not in self._faulty:
                     self._faulty.add(observer.plugin)
                     logger.warning("llmrouter_after_route of %s failed: %s", observer.plugin, describe(error))
+
+
+def ranked(decision: RoutingDecision, candidates: Iterable[str]) -> list[str]:
+    """Return candidates in the order in which a decision prefers them.
+
+    Its choice comes first, then the others by its scores, from the highest; those without a score follow in
+    the order given.
+    """
+    scores = decision.scores or {}
+    worst = float("-inf")
+    return sorted(
+        candidates,
+        key=lambda name: (name == decision.model_name, scores.get(name, worst)),
+        reverse=True,
+    )
 
 
 def create_router(registry: PluginRegistry, entry: RouterEntry, config: str | os.PathLike[str]) -> Router:

@@ -17,21 +17,28 @@ class RandomRouter(Router):
         weights: Name of an LLM to how often it is drawn, relative to the others; one left out never is.
     """
 
+    quick = True
+
     def __init__(self, yaml_path: str) -> None:
         super().__init__(yaml_path)
         hparam = self.cfg["hparam"]
         weights = hparam.get("weights") or dict.fromkeys(self.llm_data, 1)
         if problem := self._problem(weights):
             raise config_error(yaml_path, ["hparam", "weights"], problem)
+        self._weights = weights
         self._names = list(weights)
         self._cumulative = list(accumulate(weights.values()))
         self._random = random.Random(hparam.get("seed"))
 
     def route_single(self, query_input: dict[str, Any]) -> dict[str, Any]:
         """Draw one LLM."""
-        point = self._random.random() * self._cumulative[-1]
+        names, cumulative = self._names, self._cumulative
+        if "allowed_llms" in query_input:
+            names = [name for name in names if name in query_input["allowed_llms"]] or names
+            cumulative = list(accumulate(self._weights[name] for name in names))
+        point = self._random.random() * cumulative[-1]
         # The product may be rounded up to the last sum, past which there is no name.
-        return {"model_name": self._names[bisect(self._cumulative, point, 0, len(self._names) - 1)]}
+        return {"model_name": names[bisect(cumulative, point, 0, len(names) - 1)]}
 
     def _problem(self, weights: Any) -> str | None:
         if not isinstance(weights, dict):

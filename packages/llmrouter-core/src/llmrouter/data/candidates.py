@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llmrouter.completion.prices import PER_MILLION
 from llmrouter.config import line_of
 from llmrouter.data.rows import kind, read_json
 from llmrouter.errors import DataError
 
+FEATURES = ("images", "tools")
 _NUMBERS = ("cost", "input_price", "output_price", "context_window")
+_TEXTS = ("model", "service", "api_endpoint")
 
 
 def read_candidates(path: Path) -> dict[str, dict[str, Any]]:
     """Read candidate LLMs, in the order of the file.
 
-    ``input_price`` and ``output_price`` are USD per million tokens; ``cost`` is a relative weight.
+    ``input_price`` and ``output_price`` are USD per million tokens; ``cost`` is a relative weight, unless
+    ``cost_unit`` is ``usd_per_million_tokens``. ``supports`` lists what an LLM takes beside text.
 
     Raises:
         DataError: The file is missing, truncated or empty, or an entry is malformed; names line and key.
@@ -30,15 +34,21 @@ def read_candidates(path: Path) -> dict[str, dict[str, Any]]:
             raise DataError(
                 path, f"expected an object, found {kind(candidate)}", line=line_of(path, [name]), key=name
             )
-        for field in _NUMBERS:
-            value = candidate.get(field)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float) or value < 0
-            ):
-                raise DataError(
-                    path,
-                    f"expected a number from 0, found {value!r}",
-                    line=line_of(path, [name, field]),
-                    key=f"{name}.{field}",
-                )
+        for field, value in candidate.items():
+            if value is not None and (problem := _problem(field, value)):
+                raise DataError(path, problem, line=line_of(path, [name, field]), key=f"{name}.{field}")
     return found
+
+
+def _problem(field: str, value: Any) -> str | None:
+    if field in _NUMBERS:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        return None if good else f"expected a number from 0, found {value!r}"
+    if field in _TEXTS:
+        return None if isinstance(value, str) else f"expected text, found {value!r}"
+    if field == "supports":
+        good = isinstance(value, list) and all(item in FEATURES for item in value)
+        return None if good else f"expected a list of {' and '.join(FEATURES)}, found {value!r}"
+    if field == "cost_unit":
+        return None if value == PER_MILLION else f"expected {PER_MILLION!r}, found {value!r}"
+    return None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import DataError, RoutingError
 from llmrouter.evaluation.outcomes import Array, Outcomes
-from llmrouter.routing import Answer, DecisionEngine
+from llmrouter.routing import Decided, DecisionEngine
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Routed:
     label: str
     name: str | None
     version: str | None
-    answers: list[Answer]
+    answers: list[Decided]
 
     @property
     def decided(self) -> NDArray[np.bool_]:
@@ -92,7 +92,7 @@ def route(
     if absent := [name for name in engine.router.llm_data if name not in outcomes.llms]:
         names = ", ".join(map(repr, absent))
         raise DataError(None, f"{label} has the candidates {names}, of which the data hold no outcomes")
-    answers: list[Answer] = []
+    answers: list[Decided] = []
     for start in range(0, len(outcomes.queries), batch_size):
         batch = outcomes.queries[start : start + batch_size]
         answers += engine.decide_batch(batch)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from llmrouter.config import config_error, read_config
 from llmrouter.data.candidates import read_candidates
@@ -34,10 +34,14 @@ class Router(ABC):
             always there.
         metric_weights: The values of ``metric.weights``, in order.
         resources: As given.
+        quick: Set it to True in a class that decides in microseconds, from memory, without input, output or
+            locks: a server may then call it between other requests instead of in a thread.
 
     Raises:
         ConfigError: The configuration cannot be read.
     """
+
+    quick: ClassVar[bool] = False
 
     def __init__(
         self, yaml_path: str | os.PathLike[str] | Mapping[str, Any] | None = None, resources: Any = None
@@ -65,7 +69,9 @@ class Router(ABC):
         """Choose the LLM for one query.
 
         Args:
-            query_input: A query with at least the key ``query``.
+            query_input: A query with at least the key ``query``. Where it has ``allowed_llms``, a list of
+                names, only these may answer; where a router chooses another one, its next choice by
+                ``scores`` is taken.
 
         Returns:
             A dict with at least ``model_name`` or ``predicted_llm``, one of the names in ``llm_data``. It may

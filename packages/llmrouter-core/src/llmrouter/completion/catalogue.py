@@ -1,0 +1,146 @@
+"""The catalogue: where each candidate is called, under which name, with which keys and at which price."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmrouter.completion.keys import VARIABLE, KeyRing, keys_for
+from llmrouter.completion.prices import Price, price_of
+from llmrouter.completion.services import Service, check_url, is_loopback, key_variable, services_from
+from llmrouter.config import config_error
+from llmrouter.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How a candidate is called.
+
+    Attributes:
+        name: The candidate's name.
+        model: What its service calls it.
+        url: Base URL of the OpenAI protocol, without a slash at the end.
+        keys: The keys, used in turn; none for an endpoint on this machine that needs none.
+        service: Who offers it, or None.
+        price: In USD per million tokens, or None where it is unknown.
+        context_window: Tokens that it takes, or None where that is unknown.
+        features: What it takes beside text, of ``images`` and ``tools``; None where that is unknown.
+    """
+
+    name: str
+    model: str
+    url: str
+    keys: KeyRing
+    service: Service | None = None
+    price: Price | None = None
+    context_window: int | None = None
+    features: frozenset[str] | None = None
+
+    def supports(self, feature: str) -> bool:
+        """Whether it takes ``images`` or ``tools``; what is unknown is tried."""
+        return self.features is None or feature in self.features
+
+    def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
+        """Return the cost of an answer in USD; None where price or tokens are unknown."""
+        if self.price is None or prompt_tokens is None or completion_tokens is None:
+            return None
+        return self.price.cost(prompt_tokens, completion_tokens)
+
+
+class Catalogue:
+    """The candidates of a configuration, as something that can be called.
+
+    Args:
+        candidates: What is known of each, by name, as a router's ``llm_data``.
+        config: The configuration; its ``services`` and ``api_endpoint`` count.
+        source: Where it was read, for errors.
+        environ: Where the keys are.
+
+    Attributes:
+        services: Those built in and configured, by name.
+
+    Raises:
+        ConfigError: ``services`` or ``api_endpoint`` is malformed.
+    """
+
+    def __init__(
+        self,
+        candidates: Mapping[str, Mapping[str, Any]],
+        config: Mapping[str, Any],
+        source: object = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._candidates = candidates
+        self._source = source
+        self._environ = environ
+        self._default = config.get("api_endpoint")
+        if self._default is not None and (problem := check_url(self._default)):
+            raise config_error(source, ["api_endpoint"], problem)
+        self.services = services_from(config, source)
+        # One for each service and endpoint, so that all its candidates take turns with its keys.
+        self._rings: dict[str, KeyRing] = {}
+
+    def __iter__(self) -> Any:
+        return iter(self._candidates)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return how a candidate is called.
+
+        Raises:
+            KeyError: There is no such candidate.
+            ConfigError: It is not known where it is, or a key that it needs is not set.
+        """
+        candidate = self._candidates[name]
+        service = self._service(name, candidate)
+        url = candidate.get("api_endpoint") or (service.api_endpoint if service else None) or self._default
+        if url is None:
+            raise ConfigError(
+                None,
+                f"it is not known where {name!r} is called; give the candidate an 'api_endpoint' or a "
+                f"'service' ({', '.join(self.services)}), or the configuration an 'api_endpoint'",
+            )
+        if problem := check_url(url):
+            raise ConfigError(None, problem, key=f"{name}.api_endpoint")
+        # A candidate at an endpoint of its own may be somebody else's, whatever its service is called.
+        owner = service.name if service is not None else f"at {url}"
+        if owner not in self._rings:
+            self._rings[owner] = keys_for(service, self._environ)
+        keys = self._rings[owner]
+        if not keys and not is_loopback(url):
+            variable = f" or {service.api_key_env}" if service is not None else ""
+            raise ConfigError(None, f"{name!r} needs a key; set {VARIABLE}{variable} in the environment")
+        features = candidate.get("supports")
+        return Endpoint(
+            name=name,
+            model=str(candidate.get("model") or _model(name, service)),
+            url=str(url).rstrip("/"),
+            keys=keys,
+            service=service,
+            price=price_of(candidate),
+            context_window=candidate.get("context_window"),
+            features=None if features is None else frozenset(features),
+        )
+
+    def _service(self, name: str, candidate: Mapping[str, Any]) -> Service | None:
+        named = candidate.get("service")
+        if named is None:
+            return self.services.get(name.partition("/")[0])
+        if named in self.services:
+            return self.services[named]
+        if candidate.get("api_endpoint") or self._default:
+            return Service(str(named), api_key_env=key_variable(str(named)))
+        raise ConfigError(
+            None,
+            f"no service is named {named!r}; there are {', '.join(self.services)}, and 'services' in the "
+            "configuration adds others",
+            key=f"{name}.service",
+        )
+
+
+def _model(name: str, service: Service | None) -> str:
+    """What a service calls the LLM of a name such as ``openai/openai/gpt-4o`` or ``together/vendor/llm``."""
+    if service is None or not name.startswith(f"{service.name}/"):
+        return name
+    return name.removeprefix(f"{service.name}/").removeprefix(f"{service.name}/")

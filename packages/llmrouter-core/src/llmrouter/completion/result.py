@@ -1,0 +1,114 @@
+"""What an LLM answered, and a record of all answers that one piece of work asked for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+
+from llmrouter.completion.catalogue import Endpoint
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one call, or of several together."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens
+        )
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of one LLM; unknown is None.
+
+    Attributes:
+        model_name: The candidate that answered.
+        text: What it said; empty where it said nothing but, say, a tool call.
+        upstream_model: What its service calls the LLM that answered.
+        finish_reason: Why it stopped: ``stop``, ``length``, ``tool_calls``…
+        usage: Tokens.
+        cost: In USD.
+        latency_ms: From the request to the end of the answer, in milliseconds, repetitions included.
+    """
+
+    model_name: str
+    text: str
+    upstream_model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    cost: float | None = None
+    latency_ms: float | None = None
+
+
+class AnswerBuilder:
+    """Puts together what an LLM says, whole or in pieces, as the official client gives it."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._model: str | None = None
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+
+    def add(self, answer: Any) -> str:
+        """Take over a whole answer or a chunk of one; return its text.
+
+        Raises:
+            AttributeError, TypeError: It is none.
+        """
+        self._model = answer.model or self._model
+        if answer.usage is not None:
+            self._usage = Usage(int(answer.usage.prompt_tokens), int(answer.usage.completion_tokens))
+        if not answer.choices:
+            return ""
+        choice = answer.choices[0]
+        self._finish_reason = choice.finish_reason or self._finish_reason
+        said = choice.delta if hasattr(choice, "delta") else choice.message
+        piece = said.content or ""
+        self._pieces.append(piece)
+        return piece
+
+    def completion(self, endpoint: Endpoint, latency_ms: float) -> Completion:
+        """Return the answer as far as it came.
+
+        Raises:
+            ValueError: Nothing came.
+        """
+        if not self._pieces:
+            raise ValueError("the answer has no choices")
+        tokens = (self._usage.prompt_tokens, self._usage.completion_tokens) if self._usage else (None, None)
+        return Completion(
+            model_name=endpoint.name,
+            text="".join(self._pieces),
+            upstream_model=self._model,
+            finish_reason=self._finish_reason,
+            usage=self._usage,
+            cost=endpoint.cost(*tokens),
+            latency_ms=latency_ms,
+        )
+
+
+_record: ContextVar[list[Completion] | None] = ContextVar("llmrouter_completions", default=None)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[list[Completion]]:
+    """Yield a list to which every answer is added that this thread asks for meanwhile."""
+    completions: list[Completion] = []
+    token = _record.set(completions)
+    try:
+        yield completions
+    finally:
+        _record.reset(token)
+
+
+def record(completion: Completion) -> None:
+    """Add an answer to the record that is kept, if one is."""
+    kept = _record.get()
+    if kept is not None:
+        kept.append(completion)
