@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import click
 
 from llmrouter_cli.app import App
@@ -27,3 +31,49 @@ config_option = click.option(
     help="The router's configuration, a YAML file.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON, on a terminal too.")
+load_option = click.option(
+    "--load-model-path", type=click.Path(), help="Saved state of the router, in place of the configured one."
+)
+
+
+class Asking(NamedTuple):
+    """How LLMs are asked.
+
+    Attributes:
+        parameters: Fields of every request, such as ``temperature``.
+        system: System message, or None.
+        timeout: Seconds that one call may take, its repetitions included.
+    """
+
+    parameters: dict[str, Any]
+    system: str | None
+    timeout: float
+
+
+def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `Asking`, which the command is given as ``asking``."""
+
+    @click.option("--temp", type=click.FloatRange(0), help="Temperature of the LLM; by default its own.")
+    @click.option("--max-tokens", type=click.IntRange(1), help="Tokens of an answer at most.")
+    @click.option("--system", help="System message of every request.")
+    @click.option(
+        "--timeout",
+        default=120.0,
+        show_default=True,
+        type=click.FloatRange(0, min_open=True),
+        help="Seconds that one call of an LLM may take, repetitions included.",
+    )
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        temp: float | None,
+        max_tokens: int | None,
+        system: str | None,
+        timeout: float,
+        **kwargs: Any,
+    ) -> Any:
+        given = {"temperature": temp, "max_tokens": max_tokens}
+        parameters = {name: value for name, value in given.items() if value is not None}
+        return command(*args, asking=Asking(parameters, system, timeout), **kwargs)
+
+    return wrapped

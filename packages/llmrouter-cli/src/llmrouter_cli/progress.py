@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def reading_progress(queries: QueryFile, quiet: bool) -> Iterator[Callable[[int], None]]:
+def reading_progress(
+    queries: QueryFile, quiet: bool, label: str = "Routing"
+) -> Iterator[Callable[[int], None]]:
     """Show how far a file of queries has been read.
 
     Args:
         queries: The file.
         quiet: Show nothing, as where the rows themselves go to the terminal.
+        label: What is done to them.
 
     Yields:
         What to call with the number of queries after each batch.
     """
-    with _bar("Routing", queries.size, quiet) as update:
+    with _bar(label, queries.size, quiet) as update:
         rows = 0
 
         def advance(count: int) -> None:

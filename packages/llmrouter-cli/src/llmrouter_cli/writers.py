@@ -1,18 +1,19 @@
-"""Write decisions, row by row, in the formats that ``llmrouter infer`` offers."""
+"""Write decisions and answers, row by row, in the formats that ``llmrouter infer`` offers."""
 
 from __future__ import annotations
 
 import csv
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, BinaryIO, cast
+
+import click
 
 from llmrouter.data.queries import QueryRow
 from llmrouter.data.rows import decode
 from llmrouter.decision import RoutingDecision, encode
-from llmrouter.errors import RoutingError
-from llmrouter.routing import Decided
+from llmrouter.errors import LLMRouterError, RoutingError
 from llmrouter_cli.results import write_table
 
 
@@ -29,11 +30,13 @@ def encode_decision(decision: RoutingDecision) -> bytes:
 
 
 class RowWriter(ABC):
-    """Writes one row for each query: its decision, or why there is none.
+    """Writes one row for each query: what came of it, or why nothing did.
 
     Args:
         stream: Where to.
         counts: What the numbers of rows count, ``line`` or ``item``.
+        kind: Of what comes of a query; its fields are the columns of a table.
+        numbered: Whether each row tells its number, as where they are not in order; errors always do.
 
     Attributes:
         written: Rows written so far.
@@ -41,18 +44,54 @@ class RowWriter(ABC):
         first_error: The first error in words, or None.
     """
 
-    def __init__(self, stream: BinaryIO, counts: str = "line") -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        counts: str = "line",
+        kind: type[RoutingDecision] = RoutingDecision,
+        numbered: bool = False,
+    ) -> None:
         self._stream = stream
         self._counts = counts
+        self._kind = kind
+        self._numbered = numbered
         self.written = 0
         self.failed = 0
         self.first_error: str | None = None
 
-    def write(self, answered: Sequence[tuple[QueryRow, Decided]]) -> None:
+    def write(self, outcomes: Sequence[tuple[QueryRow, RoutingDecision | LLMRouterError]]) -> None:
         """Write some rows, in order."""
-        self._put([self._encoded(row, answer) for row, answer in answered])
-        self.written += len(answered)
+        self.copy([self.encode(row, outcome) for row, outcome in outcomes])
+
+    def copy(self, rows: list[bytes]) -> None:
+        """Write rows that `encode` gave."""
+        self._put(rows)
+        self.written += len(rows)
         self._stream.flush()
+
+    def encode(self, row: QueryRow, outcome: RoutingDecision | LLMRouterError) -> bytes:
+        """Return a row as a JSON object, and count it where it is an error."""
+        if isinstance(outcome, RoutingDecision):
+            try:
+                encoded = encode_decision(outcome)
+            except RoutingError as error:
+                outcome = error
+            else:
+                # Put in as text, for the row is a JSON object with other keys.
+                return (
+                    b'{"%b":%d,%b' % (self._counts.encode(), row.number, encoded[1:])
+                    if self._numbered
+                    else encoded
+                )
+        # It may quote what is no UTF-8, such as the name of a file.
+        problem = str(outcome).encode(errors="backslashreplace").decode()
+        self.failed += 1
+        if self.first_error is None:
+            self.first_error = f"{self._counts} {row.number}: {problem}"
+        query = row.query or {}
+        return encode(
+            {self._counts: row.number, "error": problem, "query": query.get("query"), "id": query.get("id")}
+        )
 
     def close(self) -> None:
         """Write what ends the file, by default nothing; the stream stays open."""
@@ -61,22 +100,6 @@ class RowWriter(ABC):
     @abstractmethod
     def _put(self, rows: list[bytes]) -> None:
         """Write rows, each of which is a JSON object."""
-
-    def _encoded(self, row: QueryRow, answer: Decided) -> bytes:
-        if type(answer) is RoutingDecision:
-            try:
-                return encode_decision(answer)
-            except RoutingError as error:
-                answer = error
-        # It may quote what is no UTF-8, such as the name of a file.
-        problem = str(answer).encode(errors="backslashreplace").decode()
-        self.failed += 1
-        if self.first_error is None:
-            self.first_error = f"{self._counts} {row.number}: {problem}"
-        query = row.query or {}
-        return encode(
-            {self._counts: row.number, "error": problem, "query": query.get("query"), "id": query.get("id")}
-        )
 
 
 class JSONLines(RowWriter):
@@ -108,7 +131,7 @@ class CSVTable(RowWriter):
             self._put([])
 
     def _put(self, rows: list[bytes]) -> None:
-        columns = [*RoutingDecision.__struct_fields__, self._counts, "error"]
+        columns = [*self._kind.__struct_fields__, self._counts, "error"]
         text = io.StringIO()
         table = csv.DictWriter(text, columns, lineterminator="\n")
         if not self.written:
@@ -140,7 +163,56 @@ class TerminalTable(RowWriter):
         write_table(self._stream, _objects(rows), columns)
 
 
+class TerminalAnswers(RowWriter):
+    """Answers for people to read: one below the other, each after its query."""
+
+    def _put(self, rows: list[bytes]) -> None:
+        from rich.console import Console
+        from rich.text import Text
+
+        text = io.TextIOWrapper(
+            cast(Any, self._stream), "utf-8", errors="backslashreplace", write_through=True
+        )
+        console = Console(file=text, force_terminal=self._stream.isatty())
+        for row in _objects(rows):
+            console.print(Text(f"> {row.get('query') or ''}", "bold"))
+            if "error" in row:
+                console.print(Text(f"{self._counts} {row[self._counts]}: {row['error']}", "red"))
+            else:
+                console.print(Text(row["response"]))
+                console.print(Text(told_of(row), "dim"))
+            console.print()
+        text.detach()
+
+
 WRITERS: dict[str, type[RowWriter]] = {"json": JSONArray, "jsonl": JSONLines, "csv": CSVTable}
+
+
+def report_failures(writer: RowWriter) -> int:
+    """Tell how many rows failed, on standard error; return the exit status."""
+    if not writer.failed:
+        return 0
+    told = f"{writer.failed} of {writer.written} rows failed; the first: {writer.first_error}"
+    click.echo(f"Error: {told}", err=True)
+    return 1
+
+
+def told_of(answer: Mapping[str, Any]) -> str:
+    """Tell in a line who answered, what it took and what it cost."""
+    told = [answer["model_name"]]
+    if answer.get("router"):
+        told.append(f"chosen by {answer['router']}")
+    if answer.get("confidence") is not None:
+        told.append(f"confidence {answer['confidence']:.2f}")
+    if answer.get("fallback_reason"):
+        told.append(answer["fallback_reason"])
+    if usage := answer.get("usage"):
+        told.append(f"{usage['prompt_tokens']} + {usage['completion_tokens']} tokens")
+    cost = answer.get("cost")
+    told.append("cost unknown" if cost is None else f"{cost:.2g} USD")
+    if answer.get("answer_ms") is not None:
+        told.append(f"{answer['answer_ms'] / 1000:.1f} s")
+    return " · ".join(told)
 
 
 def _objects(rows: Iterable[bytes]) -> list[dict[str, Any]]:

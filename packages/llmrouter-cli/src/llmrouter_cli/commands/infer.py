@@ -1,4 +1,4 @@
-"""``llmrouter infer``: route one query, or a file of them."""
+"""``llmrouter infer``: have queries answered by the LLMs that a router chooses, or only routed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,26 @@ from llmrouter.data.queries import QueryFile, QueryRow
 from llmrouter.decision import RoutingDecision
 from llmrouter.routing import DecisionEngine, open_engine
 from llmrouter_cli.app import App, debug_option, pass_app
-from llmrouter_cli.options import config_option, json_option, router_option
+from llmrouter_cli.options import (
+    Asking,
+    asking_options,
+    config_option,
+    json_option,
+    load_option,
+    router_option,
+)
 from llmrouter_cli.outputs import output_file
 from llmrouter_cli.progress import reading_progress
 from llmrouter_cli.results import result_stream, write_table
-from llmrouter_cli.writers import WRITERS, JSONLines, RowWriter, TerminalTable, encode_decision
+from llmrouter_cli.writers import (
+    WRITERS,
+    JSONLines,
+    RowWriter,
+    TerminalAnswers,
+    TerminalTable,
+    encode_decision,
+    report_failures,
+)
 
 # Opened by name, it would be standard error, to which whatever plugins print is sent meanwhile.
 STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -26,7 +41,7 @@ STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @click.command()
 @router_option
 @config_option
-@click.option("--query", help="One query to route.")
+@click.option("--query", help="One query.")
 @click.option(
     "--input", "input_path", type=click.Path(), help="File of queries: .jsonl, .json, .txt; '-': JSONL."
 )
@@ -37,11 +52,20 @@ STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
     "--output-format", type=click.Choice(list(WRITERS)), help="Format of the output, whatever its suffix."
 )
 @click.option("--route-only", is_flag=True, help="Only decide; do not call the LLM.")
-@click.option(
-    "--load-model-path", type=click.Path(), help="Saved state of the router, in place of the configured one."
-)
+@load_option
 @click.option(
     "--batch-size", default=1024, show_default=True, type=click.IntRange(1), help="Queries routed at once."
+)
+@click.option(
+    "--concurrency",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Queries that are answered at once.",
+)
+@asking_options
+@click.option(
+    "--resume", is_flag=True, help="Go on with an interrupted run: ask only what is not answered in --output."
 )
 @json_option
 @debug_option
@@ -57,12 +81,19 @@ def infer(
     route_only: bool,
     load_model_path: str | None,
     batch_size: int,
+    concurrency: int,
+    asking: Asking,
+    resume: bool,
     as_json: bool,
 ) -> int:
-    """Route queries: which LLM should answer each.
+    """Have queries answered by the LLMs that a router chooses, or only routed.
 
-    One query gives one JSON object; a file gives one row for each query, in the order of the file. A row
-    that cannot be routed becomes a row with an error, the others go on, and the exit status is 1.
+    One query gives one JSON object; a file gives one row for each query. In an --output file the rows are in
+    the order of the input, elsewhere in the order in which they finish, with their number. A row that cannot
+    be routed or answered becomes a row with an error, the others go on, and the exit status is 1.
+
+    Answers are kept in OUTPUT.partial as they come, and --resume goes on with them. Keys are read from
+    API_KEYS or the variable of the service, such as OPENAI_API_KEY.
 
     \b
     llmrouter infer --router randomrouter --config config.yaml --query "What is AI?" --route-only
@@ -70,29 +101,47 @@ def infer(
     """
     if (query is None) == (input_path is None):
         raise click.UsageError("give either --query or --input")
+    if resume and (input_path is None or output_path is None or route_only):
+        raise click.UsageError("--resume goes with --input and --output, and without --route-only")
     if output_path and not output_format:
         output_format = Path(output_path).suffix.removeprefix(".").lower()
         if output_format not in WRITERS:
             raise click.UsageError(
                 f"{output_path!r} tells no format; end it in .json, .jsonl or .csv, or add --output-format"
             )
+    if output_path in STANDARD_OUTPUT:
+        output_path = None
     with result_stream() as stdout:
         engine = open_engine(app.registry, router, config, load_model_path)
         app.warn_of_failures()
-        if not route_only:
-            click.echo(
-                "Answering is not built yet: this is the decision alone, as with --route-only.", err=True
-            )
         as_json = as_json or not stdout.isatty()
-        if query is not None:
-            decision = engine.decide(_query_of(query))
+        asked = None if query is None else _query_of(query)
+        if asked is not None and output_format is None and as_json:
+            output_format = "json"
+        if route_only:
             with _output(output_path, stdout) as stream:
-                _write_one(decision, stream, output_format or ("json" if as_json else None))
-            return 0
-        with _output(output_path, stdout) as stream:
+                if asked is not None:
+                    return _decide_one(engine, asked, stream, output_format)
+                queries = QueryFile(str(input_path))
+                make = WRITERS[output_format] if output_format else JSONLines if as_json else TerminalTable
+                writer = make(stream, queries.counts)
+                return _decide_all(engine, queries, writer, stream, batch_size)
+
+        # Not before it is needed, for the client that calls LLMs is slow to import.
+        from llmrouter_cli.answers import answer_all, answer_into_file, answer_one, answerer
+
+        with answerer(engine, config, asking) as answers:
+            if asked is not None:
+                with _output(output_path, stdout) as stream:
+                    return answer_one(answers, asked, stream, output_format)
             queries = QueryFile(str(input_path))
-            make = WRITERS[output_format] if output_format else JSONLines if as_json else TerminalTable
-            return _route(engine, queries, make(stream, queries.counts), batch_size, quiet=stream.isatty())
+            make = WRITERS[output_format] if output_format else JSONLines if as_json else TerminalAnswers
+            at_once = {"concurrency": concurrency, "batch_size": batch_size}
+            if output_path is None or _is_special(output_path):
+                with _output(output_path, stdout) as stream:
+                    return answer_all(answers, queries, stream, make, **at_once)
+            made_with = {"router": engine.name, **asking._asdict()}
+            return answer_into_file(answers, queries, output_path, make, made_with, resume, **at_once)
 
 
 def _query_of(text: str) -> dict[str, str]:
@@ -103,21 +152,21 @@ def _query_of(text: str) -> dict[str, str]:
     return {"query": text}
 
 
-def _route(
-    engine: DecisionEngine, queries: QueryFile, writer: RowWriter, batch_size: int, quiet: bool
+def _decide_all(
+    engine: DecisionEngine, queries: QueryFile, writer: RowWriter, stream: BinaryIO, batch_size: int
 ) -> int:
-    with reading_progress(queries, quiet) as advance:
-        for answered in engine.decide_rows(queries, batch_size):
-            writer.write(answered)
-            advance(len(answered))
+    with reading_progress(queries, quiet=stream.isatty()) as advance:
+        for decided in engine.decide_rows(queries, batch_size):
+            writer.write(decided)
+            advance(len(decided))
     writer.close()
-    if writer.failed:
-        told = f"{writer.failed} of {writer.written} rows failed; the first: {writer.first_error}"
-        click.echo(f"Error: {told}", err=True)
-    return 1 if writer.failed else 0
+    return report_failures(writer)
 
 
-def _write_one(decision: RoutingDecision, stream: BinaryIO, output_format: str | None) -> None:
+def _decide_one(
+    engine: DecisionEngine, query: dict[str, str], stream: BinaryIO, output_format: str | None
+) -> int:
+    decision = engine.decide(query)
     row = encode_decision(decision)
     if output_format == "json":
         stream.write(row + b"\n")
@@ -127,12 +176,18 @@ def _write_one(decision: RoutingDecision, stream: BinaryIO, output_format: str |
         told = {name: getattr(decision, name) for name in RoutingDecision.__struct_fields__}
         rows = [{"name": name, "value": value} for name, value in told.items() if value is not None]
         write_table(stream, rows, {"name": "Decision", "value": ""})
+    return 0
 
 
 @contextlib.contextmanager
 def _output(path: str | None, stdout: BinaryIO) -> Iterator[BinaryIO]:
-    if path is None or path in STANDARD_OUTPUT:
+    if path is None:
         yield stdout
         return
     with output_file(path) as stream:
         yield stream
+
+
+def _is_special(path: str) -> bool:
+    """Whether a path leads to a device or pipe, which cannot be read again."""
+    return Path(path).exists() and not Path(path).is_file()

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from llmrouter.completion.catalogue import Catalogue
 from llmrouter.config import config_error, read_config
 from llmrouter.data.candidates import read_candidates
 from llmrouter.data.embeddings import read_embeddings
 from llmrouter.data.routing_data import RoutingData, read_routing_data
 from llmrouter.data.rows import read_rows
 from llmrouter.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from llmrouter.completion.client import CompletionClient
+    from llmrouter.completion.result import Completion
 
 T = TypeVar("T")
 
@@ -82,6 +87,21 @@ class Router(ABC):
         """Choose the LLM for each of several queries; by default one after the other."""
         return [self.route_single(query_input) for query_input in batch]
 
+    def complete(
+        self, model_name: str, messages: str | Sequence[Mapping[str, Any]], **parameters: Any
+    ) -> Completion:
+        """Let a candidate answer: what a multi-round router calls in its ``answer_query``.
+
+        Args:
+            model_name: The candidate.
+            messages: A conversation as the chat protocol has it, or the text of one message of the user.
+            parameters: Further fields of the request, such as ``temperature``.
+
+        Raises:
+            LLMRouterError: It is not known how to call the candidate, or it did not answer.
+        """
+        return self.completions.complete(model_name, messages, **parameters)
+
     def save_router(self, path: str | os.PathLike[str]) -> None:
         """Save what training learned."""
         raise CheckpointError(
@@ -135,6 +155,13 @@ class Router(ABC):
     def routing_data_test(self) -> RoutingData | None:
         """Routing data to test on, or None."""
         return self._read("routing_data_test", read_routing_data)
+
+    @cached_property
+    def completions(self) -> CompletionClient:
+        """What calls the candidates."""
+        from llmrouter.completion.client import CompletionClient
+
+        return CompletionClient(Catalogue(self.llm_data, self.cfg, self._source))
 
     def _read(self, key: str, read: Callable[[Path], T]) -> T | None:
         path = self._data_path(key)
