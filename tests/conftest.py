@@ -15,7 +15,9 @@ import importlib_metadata
 import pytest
 
 from llmrouter import plugin_system
+from tests.upstream import Upstream
 
+ROOT = Path(__file__).parent.parent
 CANDIDATES = {"small": {"size": "7B", "cost": 0.2}, "large": {"size": "70B", "cost": 1.0}}
 
 
@@ -68,6 +70,29 @@ def _put_on_path(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), before])))
     importlib_metadata.MetadataPathFinder.invalidate_caches()
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """Run a server that speaks the OpenAI chat protocol as the test tells it."""
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def local_llm() -> Iterator[str]:
+    """Run a real, tiny LLM on this machine; returns its base URL."""
+    program = [sys.executable, str(ROOT / "scripts" / "local_llm.py"), "--threads", "1"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url, "the local LLM did not start"
+        try:
+            yield url
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 @pytest.fixture

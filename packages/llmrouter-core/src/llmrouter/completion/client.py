@@ -31,6 +31,10 @@ CONNECT_TIMEOUT = 10
 NO_KEY = "none"
 
 
+# What a client opens when it is first used.
+_OPEN = ("_loop", "_client", "_limits")
+
+
 class _Limits(NamedTuple):
     """What bounds the calls to one service."""
 
@@ -91,9 +95,9 @@ class CompletionClient:
     def close(self) -> None:
         """Cancel the calls under way and close the connections; calling again opens new ones."""
         if "_loop" in self.__dict__:
-            # The connections belong to the loop and end with it.
-            self._loop.close()
-            for name in ("_loop", "_client", "_limits"):
+            self._loop.close(self._client.close())
+            # They belong to the loop.
+            for name in _OPEN:
                 self.__dict__.pop(name, None)
 
     def __enter__(self) -> CompletionClient:
@@ -103,9 +107,7 @@ class CompletionClient:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            key: value for key, value in self.__dict__.items() if key not in ("_loop", "_client", "_limits")
-        }
+        return {key: value for key, value in self.__dict__.items() if key not in _OPEN}
 
     @cached_property
     def _loop(self) -> BackgroundLoop:

@@ -16,7 +16,9 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="llmrouter-completion", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="llmrouter-completion", daemon=True
+        )
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -44,22 +46,22 @@ class BackgroundLoop:
             if (close := getattr(items, "aclose", None)) is not None:
                 self.call(close())
 
-    def close(self) -> None:
-        """Cancel what still runs, and end the thread."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
+        """Cancel what still runs, then run `last`, and end the thread."""
+        self.call(_end(last))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-    def _run(self) -> None:
-        try:
-            self._loop.run_forever()
-        finally:
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+
+async def _end(last: Coroutine[Any, Any, None] | None) -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if last is not None:
+        await last
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 async def _next(items: AsyncIterator[T]) -> T:
