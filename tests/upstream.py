@@ -22,6 +22,13 @@ class Reply(Exception):
 Script = Callable[[dict[str, Any]], str]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that went away."""
+
+
 class Upstream:
     """Answers each request with what the script returns for its body.
 
@@ -38,8 +45,7 @@ class Upstream:
         self.keys: list[str | None] = []
         self.script: Script = lambda request: f"echo {request['messages'][-1]['content']}"
         self.released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()

@@ -198,20 +198,35 @@ def report_failures(writer: RowWriter) -> int:
 
 
 def told_of(answer: Mapping[str, Any]) -> str:
-    """Tell in a line who answered, what it took and what it cost."""
-    told = [answer["model_name"]]
-    if answer.get("router"):
-        told.append(f"chosen by {answer['router']}")
-    if answer.get("confidence") is not None:
-        told.append(f"confidence {answer['confidence']:.2f}")
-    if answer.get("fallback_reason"):
-        told.append(answer["fallback_reason"])
+    """Tell in a line who answered, why, what it took and what it cost."""
+    return f"{chosen_of(answer)} · {cost_of(answer)}"
+
+
+def chosen_of(decision: Mapping[str, Any]) -> str:
+    """Tell in a line which LLM was chosen, by which router, and what the router says about it."""
+    told = [decision["model_name"]]
+    if decision.get("router"):
+        told.append(f"chosen by {decision['router']}")
+    if decision.get("confidence") is not None:
+        told.append(f"confidence {decision['confidence']:.2f}")
+    if decision.get("fallback_reason"):
+        told.append(decision["fallback_reason"])
+    for call in decision.get("calls") or ():
+        told.append(f"asked {call['model_name']}")
+    return " · ".join(told)
+
+
+def cost_of(answer: Mapping[str, Any]) -> str:
+    """Tell in a line how many tokens, how much money and how much time an answer took."""
+    told = []
     if usage := answer.get("usage"):
         told.append(f"{usage['prompt_tokens']} + {usage['completion_tokens']} tokens")
     cost = answer.get("cost")
     told.append("cost unknown" if cost is None else f"{cost:.2g} USD")
     if answer.get("answer_ms") is not None:
         told.append(f"{answer['answer_ms'] / 1000:.1f} s")
+    if answer.get("finish_reason") not in (None, "stop"):
+        told.append(f"ended by {answer['finish_reason']}")
     return " · ".join(told)
 
 

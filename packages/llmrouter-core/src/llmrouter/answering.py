@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from time import perf_counter
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from llmrouter.completion.client import CompletionClient
+from llmrouter.completion.messages import Mode, query_of
 from llmrouter.completion.result import Completion, Usage, recording
 from llmrouter.data.queries import QueryRow
 from llmrouter.decision import RoutingDecision, decision_from_result
@@ -82,16 +83,8 @@ class Answerer:
         Raises:
             LLMRouterError: It did not answer.
         """
-        completion = self.client.complete(decision.model_name, self.messages(decision.query or ""))
-        return _answered(
-            decision,
-            response=completion.text,
-            finish_reason=completion.finish_reason,
-            upstream_model=completion.upstream_model,
-            usage=completion.usage,
-            cost=completion.cost,
-            answer_ms=completion.latency_ms,
-        )
+        messages = [*self._system(), {"role": "user", "content": decision.query or ""}]
+        return _with(decision, self.client.complete(decision.model_name, messages))
 
     def rounds(self, query: dict[str, Any]) -> AnsweredQuery:
         """Let a multi-round router answer; its calls are added up.
@@ -125,10 +118,34 @@ class Answerer:
             calls=calls,
         )
 
-    def messages(self, text: str) -> list[dict[str, Any]]:
-        """Return the conversation that asks a text."""
-        system = [] if self.system is None else [{"role": "system", "content": self.system}]
-        return [*system, {"role": "user", "content": text}]
+    def converse(
+        self, messages: Sequence[Mapping[str, Any]], mode: Mode = "current_only"
+    ) -> Iterator[RoutingDecision | str | AnsweredQuery]:
+        """Answer the last message of a conversation as it goes on.
+
+        Args:
+            messages: The conversation as the chat protocol has it; the LLM is told all of it.
+            mode: What the router sees of it, as `llmrouter.completion.messages.query_of` says.
+
+        Yields:
+            The decision, the answer piece by piece, and at the end the whole. A multi-round router's answer
+            comes in one piece.
+
+        Raises:
+            LLMRouterError: It could not be routed, or the LLM did not answer.
+        """
+        query = {"query": query_of(messages, mode)}
+        if self.multi_round:
+            answered = self.rounds(query)
+            yield from (answered, answered.response, answered)
+            return
+        decision = self.engine.decide(query)
+        yield decision
+        for piece in self.client.stream(decision.model_name, [*self._system(), *messages]):
+            yield piece if isinstance(piece, str) else _with(decision, piece)
+
+    def _system(self) -> list[dict[str, Any]]:
+        return [] if self.system is None else [{"role": "system", "content": self.system}]
 
     def answer_rows(
         self, rows: Iterable[QueryRow], concurrency: int = 8, batch_size: int = 1024
@@ -180,6 +197,18 @@ class Answerer:
                     yield row, decided
                 else:
                     yield row, pool.submit(self.follow, decided)
+
+
+def _with(decision: RoutingDecision, completion: Completion) -> AnsweredQuery:
+    return _answered(
+        decision,
+        response=completion.text,
+        finish_reason=completion.finish_reason,
+        upstream_model=completion.upstream_model,
+        usage=completion.usage,
+        cost=completion.cost,
+        answer_ms=completion.latency_ms,
+    )
 
 
 def _answered(decision: RoutingDecision, **answer: Any) -> AnsweredQuery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmrouter.completion.keys import VARIABLE, KeyRing, keys_for
@@ -27,6 +27,7 @@ class Endpoint:
         price: In USD per million tokens, or None where it is unknown.
         context_window: Tokens that it takes, or None where that is unknown.
         features: What it takes beside text, of ``images`` and ``tools``; None where that is unknown.
+        parameters: Fields of every request that does not set them itself, such as ``temperature``.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Endpoint:
     price: Price | None = None
     context_window: int | None = None
     features: frozenset[str] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def supports(self, feature: str) -> bool:
         """Whether it takes ``images`` or ``tools``; what is unknown is tried."""
@@ -121,14 +123,16 @@ class Catalogue:
             price=price_of(candidate),
             context_window=candidate.get("context_window"),
             features=None if features is None else frozenset(features),
+            parameters=candidate.get("parameters") or {},
         )
 
     def _service(self, name: str, candidate: Mapping[str, Any]) -> Service | None:
         named = candidate.get("service")
         if named is None:
             return self.services.get(name.partition("/")[0])
-        if named in self.services:
-            return self.services[named]
+        for known in (named, str(named).lower()):
+            if known in self.services:
+                return self.services[known]
         if candidate.get("api_endpoint") or self._default:
             return Service(str(named), api_key_env=key_variable(str(named)))
         raise ConfigError(

@@ -185,5 +185,7 @@ class CompletionClient:
         client = self._client.with_options(base_url=endpoint.url, api_key=endpoint.keys.next() or NO_KEY)
         create: Any = client.chat.completions.create
         return await create(
-            model=endpoint.model, messages=list(messages), **{**self.parameters, **parameters}
+            model=endpoint.model,
+            messages=list(messages),
+            **{**endpoint.parameters, **self.parameters, **parameters},
         )

@@ -6,9 +6,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+
+_END = object()
 
 
 class BackgroundLoop:
@@ -35,16 +38,23 @@ class BackgroundLoop:
             raise
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """Yield what an asynchronous generator yields, and close it however this ends."""
+        """Yield what an asynchronous iterator yields; where that is given up, it is cancelled."""
+        received: SimpleQueue[T | object] = SimpleQueue()
+
+        async def receive() -> None:
+            try:
+                async for item in items:
+                    received.put(item)
+            finally:
+                received.put(_END)
+
+        future = self.submit(receive())
         try:
-            while True:
-                try:
-                    yield self.call(_next(items))
-                except StopAsyncIteration:
-                    return
+            while (item := received.get()) is not _END:
+                yield cast(T, item)
+            future.result()
         finally:
-            if (close := getattr(items, "aclose", None)) is not None:
-                self.call(close())
+            future.cancel()
 
     def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
         """Cancel what still runs, then run `last`, and end the thread."""
@@ -62,7 +72,3 @@ async def _end(last: Coroutine[Any, Any, None] | None) -> None:
     if last is not None:
         await last
     await asyncio.get_running_loop().shutdown_asyncgens()
-
-
-async def _next(items: AsyncIterator[T]) -> T:
-    return await items.__anext__()

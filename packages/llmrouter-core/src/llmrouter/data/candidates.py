@@ -19,7 +19,8 @@ def read_candidates(path: Path) -> dict[str, dict[str, Any]]:
     """Read candidate LLMs, in the order of the file.
 
     ``input_price`` and ``output_price`` are USD per million tokens; ``cost`` is a relative weight, unless
-    ``cost_unit`` is ``usd_per_million_tokens``. ``supports`` lists what an LLM takes beside text.
+    ``cost_unit`` is ``usd_per_million_tokens``. ``supports`` lists what an LLM takes beside text,
+    ``parameters`` are fields of every request to it.
 
     Raises:
         DataError: The file is missing, truncated or empty, or an entry is malformed; names line and key.
@@ -49,6 +50,8 @@ def _problem(field: str, value: Any) -> str | None:
     if field == "supports":
         good = isinstance(value, list) and all(item in FEATURES for item in value)
         return None if good else f"expected a list of {' and '.join(FEATURES)}, found {value!r}"
+    if field == "parameters":
+        return None if isinstance(value, dict) else f"expected an object of request fields, found {value!r}"
     if field == "cost_unit":
         return None if value == PER_MILLION else f"expected {PER_MILLION!r}, found {value!r}"
     return None
