@@ -1,4 +1,4 @@
-"""`llmrouter chat` answers message by message, says which LLM answered and why, and keeps the conversation."""
+"""`llmrouter chat` answers message by message, says who answered and why, and keeps the conversation."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from llmrouter_cli.commands.init import PARTS, TEMPLATE
+from tests.upstream import Upstream
 
 MY_ROUTER = ("--router", "my_router", "--config", "custom_routers/my_router/config.yaml")
 DATA = Path("data/example_data")
@@ -155,7 +156,7 @@ def test_the_commands_it_suggests_work(command: Callable[..., Any]) -> None:
         ("doctor",),
         ("version",),
         ("train", *MY_ROUTER),
-        ("infer", *MY_ROUTER, "--query", "What is AI?"),
+        ("infer", *MY_ROUTER, "--query", "What is AI?", "--route-only"),
         (
             "infer",
             "--router",
@@ -164,6 +165,7 @@ def test_the_commands_it_suggests_work(command: Callable[..., Any]) -> None:
             "custom_routers/randomrouter/config.yaml",
             "--query",
             "hi",
+            "--route-only",
         ),
     ],
     ids=" ".join,
@@ -174,6 +176,26 @@ def test_what_a_newcomer_types_works(invoke: Callable[..., Any], arguments: tupl
     assert done.status == 0
     assert done.json
     assert "Error" not in done.err
+
+
+def test_without_a_key_an_answer_is_refused_with_advice(invoke: Callable[..., Any]) -> None:
+    invoke("init")
+    done = invoke("infer", *MY_ROUTER, "--query", "What is AI?")
+    assert (done.status, done.out) == (1, "")
+    assert "needs a key; set API_KEYS or NVIDIA_API_KEY" in done.err
+    assert "--route-only decides without" in done.err
+
+
+def test_the_local_example_is_answered_without_a_key(invoke: Callable[..., Any], upstream: Upstream) -> None:
+    invoke("init")
+    candidates = DATA / "llm_candidates" / "local_llm.json"
+    candidates.write_text(candidates.read_text().replace("http://127.0.0.1:8080/v1", upstream.url))
+    options = ("--router", "my_router", "--config", "custom_routers/my_router/local.yaml")
+    done = invoke("infer", *options, "--query", "What is AI?")
+    assert (done.status, done.json["model_name"]) == (0, "smollm2-brief")
+    assert (done.json["response"], done.json["cost"]) == ("echo What is AI?", 0)
+    assert upstream.requests[0]["max_tokens"] == 16
+    assert upstream.keys == [None]
 
 
 def test_the_folders_of_installed_routers_are_not_taken_for_routers(invoke: Callable[..., Any]) -> None:

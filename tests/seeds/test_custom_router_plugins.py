@@ -15,6 +15,7 @@ import pytest
 
 from llmrouter.plugin_system import discover_and_register_plugins
 from llmrouter.routing import open_engine
+from tests.upstream import Upstream
 
 Write = Callable[[str, str], Path]
 Invoke = Callable[..., Any]
@@ -67,12 +68,11 @@ mkdir -p custom_routers/my_router
 cd custom_routers/my_router
 """
 
-# Without --route-only the command goes on to ask the LLM.
 USE = """
 # Inference
 llmrouter infer --router my_router \\
   --config custom_routers/my_router/config.yaml \\
-  --query "What is machine learning?" --route-only
+  --query "What is machine learning?"
 
 # List all routers (including custom ones)
 llmrouter list-routers
@@ -227,6 +227,7 @@ INFER = (
     *("infer", "--router", "my_router", "--config", "custom_routers/my_router/config.yaml"),
     *("--query", "What is machine learning?", "--route-only"),
 )
+SERVICE = "https://integrate.api.nvidia.com/v1"
 FIRST = "qwen2.5-7b-instruct"  # of the example candidates
 
 
@@ -262,11 +263,12 @@ def my_router(example_data: None, write: Write) -> Callable[..., Path]:
 
 @pytest.mark.torch
 class TestQuickStart:
-    def test_from_an_empty_folder_to_a_decision(self, write: Write) -> None:
+    def test_from_an_empty_folder_to_an_answer(self, write: Write, upstream: Upstream) -> None:
         made = shell("llmrouter init\n" + MAKE_DIRECTORY + "pwd")
         assert made.stdout.strip() == str(Path.cwd() / "custom_routers/my_router")
         write("custom_routers/my_router/router.py", ROUTER)
-        write("custom_routers/my_router/config.yaml", CONFIG)
+        # The service of the guide is not within reach of a test.
+        write("custom_routers/my_router/config.yaml", CONFIG.replace(SERVICE, upstream.url))
         used = shell(USE)
         assert used.returncode == 0, used.stderr
         decoder = json.JSONDecoder()
@@ -274,6 +276,8 @@ class TestQuickStart:
         assert (decision["model_name"], decision["predicted_llm"]) == (FIRST, FIRST)
         assert decision["query"] == "What is machine learning?"
         assert decision["router"] == "my_router"
+        assert decision["response"] == "echo What is machine learning?"
+        assert [request["model"] for request in upstream.requests] == ["qwen/qwen2.5-7b-instruct"]
         listed, _ = decoder.raw_decode(used.stdout[end:].lstrip())
         (row,) = [row for row in listed if row["name"] == "my_router"]
         assert (row["state"], row["target"], row["from"]) == ("ready", "MyRouter", "custom_routers/my_router")

@@ -44,7 +44,7 @@ def answerer(engine: DecisionEngine, config: str, asking: Asking) -> Iterator[An
         except ConfigError as error:
             problems.append(str(error))
     if problems and len(problems) == len(list(catalogue)):
-        raise ConfigError(config, f"no candidate can be called: {'; '.join(problems)}")
+        raise ConfigError(config, f"no candidate can be called: {problems[0]}; --route-only decides without")
     with CompletionClient(catalogue, timeout=asking.timeout, parameters=asking.parameters) as client:
         yield Answerer(engine, client, asking.system)
 

@@ -19,8 +19,8 @@ from llmrouter_cli.results import result_stream
 
 # Name to summary; the module is llmrouter_cli.commands.NAME, and the command in it is NAME too.
 COMMANDS = {
-    "infer": "Have queries answered by the LLMs that a router chooses, or only routed.",
-    "chat": "Talk in the terminal, each message answered by the LLM that a router chooses.",
+    "infer": "Answer queries by the LLM that a router chooses.",
+    "chat": "Talk in the terminal to the LLMs that a router chooses.",
     "train": "Train a router.",
     "evaluate": "Measure routers on held-out routing data, beside baselines.",
     "list-routers": "List the routers there are, usable or not.",

@@ -44,7 +44,7 @@ Ctrl-C           stop an answer"""
 @debug_option
 @pass_app
 def chat(app: App, router: str, config: str, load_model_path: str | None, mode: Mode, asking: Asking) -> int:
-    """Talk in the terminal, each message answered by the LLM that a router chooses.
+    """Talk in the terminal to the LLMs that a router chooses.
 
     Above each answer stands which LLM gives it and why, below it what it took. The conversation is kept,
     whichever LLMs took part in it, until you leave. Type /help for what else there is. Where the messages

@@ -86,7 +86,7 @@ def infer(
     resume: bool,
     as_json: bool,
 ) -> int:
-    """Have queries answered by the LLMs that a router chooses, or only routed.
+    """Answer queries by the LLM that a router chooses.
 
     One query gives one JSON object; a file gives one row for each query. In an --output file the rows are in
     the order of the input, elsewhere in the order in which they finish, with their number. A row that cannot

@@ -17,7 +17,7 @@ from llmrouter.errors import CompletionError, MissingExtraError
 
 try:
     from aiolimiter import AsyncLimiter
-    from openai import AsyncOpenAI, Timeout
+    from openai import AsyncOpenAI, Omit, Timeout
 except ModuleNotFoundError as error:
     if error.name not in ("aiolimiter", "openai"):
         raise
@@ -27,7 +27,7 @@ Messages = str | Sequence[Mapping[str, Any]]
 
 # Seconds that a connection may take to come about.
 CONNECT_TIMEOUT = 10
-# The official client will not go without a key, and sends what it is given.
+# The official client will not be made without a key.
 NO_KEY = "none"
 
 
@@ -182,10 +182,12 @@ class CompletionClient:
     async def _request(self, endpoint: Endpoint, messages: Messages, parameters: Mapping[str, Any]) -> Any:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        client = self._client.with_options(base_url=endpoint.url, api_key=endpoint.keys.next() or NO_KEY)
+        key = endpoint.keys.next()
+        client = self._client.with_options(base_url=endpoint.url, api_key=key or NO_KEY)
         create: Any = client.chat.completions.create
         return await create(
             model=endpoint.model,
             messages=list(messages),
+            extra_headers=None if key else {"Authorization": Omit()},
             **{**endpoint.parameters, **self.parameters, **parameters},
         )
