@@ -79,6 +79,7 @@ def test_what_each_wheel_requires(wheels: Mapping[str, Path]) -> None:
     assert {text.partition(">=")[0] for text in required(wheels["llmrouter-cli"])} == {
         "click",
         "llmrouter-core[openai]<0.2,",
+        "msgspec",
         "rich",
     }
 
