@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from llmrouter_threshold.features import Features
 
@@ -34,6 +33,8 @@ class DifficultyEstimator(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        self.dim = dim
+        self.sparse = sparse
         # What it takes to make one like it.
         self.shape = {
             "dim": dim,
@@ -87,11 +88,13 @@ def _layer(inputs: int, outputs: int) -> nn.Linear:
 def _project(features: Features, weight: Tensor) -> Tensor:
     if features.indices is None or features.offsets is None:
         return features.values @ weight
-    return functional.embedding_bag(
-        features.indices,
+    # What functional.embedding_bag calls in the end; for a single query its checks take longer than the work.
+    summed, *_ = torch.embedding_bag(
         weight,
+        features.indices,
         features.offsets,
-        mode="sum",
+        mode=0,  # add up
         per_sample_weights=features.values,
         include_last_offset=True,
     )
+    return summed

@@ -51,6 +51,8 @@ class Features:
 
     def to(self, device: str | torch.device) -> Features:
         """Return them on a device."""
+        if self.values.device == torch.device(device):
+            return self
         if self.indices is None or self.offsets is None:
             return Features(self.values.to(device))
         return Features(self.values.to(device), self.indices.to(device), self.offsets.to(device))
