@@ -61,11 +61,13 @@ def one_thread() -> Iterator[None]:
 def project(config: Callable[..., str]) -> Callable[..., str]:
     """Write routing data and a configuration; keywords are hyperparameters. Returns the configuration."""
 
-    def project(rows: Any = None, candidates: Any = None, **hparam: Any) -> str:
+    def project(
+        rows: Any = None, candidates: Any = None, *, query_data_train: str | None = None, **hparam: Any
+    ) -> str:
         rows = performances(texts(160)) if rows is None else rows
         Path("train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         sections: dict[str, Any] = {
-            "data_path": {"routing_data_train": "train.jsonl"},
+            "data_path": {"routing_data_train": "train.jsonl", "query_data_train": query_data_train},
             "model_path": {"save_model_path": "model.safetensors"},
             "hparam": {"train_epoch": 5, "learning_rate": 0.05, **hparam},
         }

@@ -26,14 +26,15 @@ Doubles = NDArray[np.float64]
 def gains(pairs: Sequence[tuple[float, float]]) -> Examples:
     from llmrouter_threshold.examples import Examples
 
-    return Examples([f"q{n}" for n in range(len(pairs))], None, np.array(pairs, np.float32), "gain")
+    rows = [{"query": f"q{n}"} for n in range(len(pairs))]
+    return Examples(rows, np.array(pairs, np.float32), "gain")
 
 
 def difficulties(labels: Sequence[float]) -> Examples:
     from llmrouter_threshold.examples import Examples
 
     column = np.array(labels, np.float32)[:, None]
-    return Examples([f"q{n}" for n in range(len(labels))], None, column, "difficulty")
+    return Examples([{"query": f"q{n}"} for n in range(len(labels))], column, "difficulty")
 
 
 def calibrated(raw: Sequence[float] | Doubles, examples: Examples) -> Calibration:
@@ -205,17 +206,26 @@ def test_quality_takes_the_smallest_share_that_recovers_it() -> None:
     assert calibration.thresholds(wanted(quality=0.5), 2)[0] == pytest.approx([0.875])
 
 
-@pytest.mark.parametrize(
-    ("hparam", "tiers", "told"),
-    [
-        ({"thresholds": [0.5]}, 3, "3 LLMs need 2 thresholds, found 1"),
-        ({"thresholds": []}, 2, "need 1 thresholds"),
-        ({"quality": 0.5}, 2, "performance of both"),
-    ],
-)
-def test_thresholds_that_cannot_be_told(hparam: dict[str, Any], tiers: int, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        even_quantiles().thresholds(wanted(**hparam), tiers)
+def test_quality_needs_a_gap() -> None:
+    with pytest.raises(ValueError, match="performance of both"):
+        even_quantiles().thresholds(wanted(quality=0.5), 2)
+
+
+def test_a_share_is_one_of_the_traffic_where_that_is_known() -> None:
+    recovered = tuple(min(step / 50, 1.0) for step in range(201))
+    calibration = even_quantiles(slope=4.0, recovered=recovered)
+    with_traffic = calibration.with_traffic(np.linspace(-1, 1, 1001))
+    found, chosen = with_traffic.thresholds(wanted(strong_share=0.25), 2)
+    assert found == pytest.approx([1 / (1 + math.exp(-4 * 0.5))], abs=1e-3)
+    assert chosen == "strong_share 0.25 of 1001 queries of traffic"
+    # What recovers a share of the gap was measured on the part kept apart.
+    assert with_traffic.thresholds(wanted(quality=1.0), 2) == calibration.thresholds(wanted(quality=1.0), 2)
+
+
+def test_a_share_is_one_of_the_part_kept_apart_where_no_traffic_is_known() -> None:
+    found, chosen = even_quantiles().thresholds(wanted(strong_share=0.5), 2)
+    assert found == pytest.approx([0.5])
+    assert chosen == "strong_share 0.5 of the part kept apart"
 
 
 def test_a_share_needs_training() -> None:
@@ -230,7 +240,7 @@ def test_it_survives_json(gap: bool) -> None:
     from llmrouter_threshold.calibration import Calibration
 
     examples = gains([(0, 1), (1, 1)]) if gap else difficulties([0, 1])
-    found = calibrated([0.9, math.pi / 4], examples)
+    found = calibrated([0.9, math.pi / 4], examples).with_traffic(np.array([0.1, 1 / 3]))
     assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
     assert Calibration.from_json(json.loads(json.dumps(Calibration().to_json()))) == Calibration()
 

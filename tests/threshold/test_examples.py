@@ -105,32 +105,43 @@ def test_a_row_without_performance_tells_nothing() -> None:
     assert made(rows).queries == ["easy", "hard"]
 
 
-def test_embeddings_that_all_bring_are_taken() -> None:
-    rows = [{**row, "embedding": [number, 0.5]} for number, row in enumerate(BEST)]
-    found = made(rows)
-    assert found.embeddings is not None
-    assert found.embeddings.dtype == np.float32
-    assert found.embeddings.tolist() == [[0, 0.5], [1, 0.5]]
+def test_embeddings_that_rows_bring_are_taken() -> None:
+    first, second = made([{**BEST[0], "embedding": [1, 0.5]}, BEST[1]]).rows
+    assert first["query"] == "easy"
+    assert first["embedding"].dtype == np.float32
+    assert first["embedding"].tolist() == [1, 0.5]
+    assert second == {"query": "hard"}
 
 
 def test_one_row_of_a_query_may_bring_its_embedding() -> None:
     rows: list[dict[str, Any]] = [dict(row) for row in LONG]
     rows[1]["embedding"] = [1.0]
     rows[2]["embedding"] = [2.0]
-    found = made(rows).embeddings
-    assert found is not None
-    assert found.tolist() == [[1], [2]]
+    assert [row["embedding"].tolist() for row in made(rows).rows] == [[1], [2]]
 
 
-def test_embeddings_that_some_lack_are_not_taken() -> None:
-    assert made([{**BEST[0], "embedding": [1.0]}, BEST[1]]).embeddings is None
+@pytest.mark.parametrize("embedding", ["text", ["a"], {"a": 1}, [[1.0]], [[1.0], []], 3])
+def test_an_embedding_that_is_no_list_of_numbers(embedding: Any) -> None:
+    with pytest.raises(DataError, match="the embedding of 'hard' is not a list of numbers"):
+        made([BEST[0], {**BEST[1], "embedding": embedding}])
 
 
-@pytest.mark.parametrize("embedding", [[1.0, 2.0], "text", ["a"], {"a": 1}, [[1.0]]])
-def test_an_embedding_that_is_no_list_of_numbers_like_the_others(embedding: Any) -> None:
-    rows: list[dict[str, Any]] = [{**BEST[0], "embedding": [1.0]}, {**BEST[1], "embedding": embedding}]
-    with pytest.raises(DataError, match="embeddings"):
-        made(rows)
+def test_the_digest_tells_data_apart() -> None:
+    def digest(*changes: dict[str, Any], target: str | None = None) -> str:
+        rows = [{**row, **change} for row, change in zip(LONG, [*changes, {}, {}, {}, {}], strict=False)]
+        return made(rows, target=target).digest
+
+    others = [
+        digest({"query": "facile"}, {"query": "facile"}),
+        digest({"performance": 0.5}),
+        digest(target="difficulty"),
+        digest({"embedding": [1.0, 2.0]}),
+        digest({"embedding": [1.0, 2.5]}),
+        digest({}, {}, {"embedding": [1.0, 2.0]}),
+    ]
+    assert len({digest(), *others}) == 1 + len(others)
+    assert digest() == made([dict(row) for row in LONG]).digest
+    assert digest().startswith("sha256:")
 
 
 @pytest.mark.parametrize("performance", [-0.1, 1.5, 100, float("nan")])
@@ -155,6 +166,5 @@ def test_some_of_the_examples() -> None:
     found = made(rows).take(np.array([1, 0, 1]))
     assert found.queries == ["hard", "easy", "hard"]
     assert found.labels.tolist() == [[1], [0], [1]]
-    assert found.embeddings is not None
-    assert found.embeddings.tolist() == [[1], [0], [1]]
+    assert [row["embedding"].tolist() for row in found.rows] == [[1], [0], [1]]
     assert found.target == "difficulty"

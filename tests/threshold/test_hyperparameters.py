@@ -66,7 +66,7 @@ def test_the_names_that_routers_of_this_kind_have_elsewhere(write: Callable[[str
     assert (found.learning_rate, found.batch_size) == (0.001, 32)
 
 
-NO_THRESHOLDS: list[Any] = [0.5, "0.5", [0.6, 0.5], ["a"], {"a": 1}]
+NO_THRESHOLDS: list[Any] = [0.5, "0.5", [0.6, 0.5], ["a"], {"a": 1}, [-0.1, 0.5], [0.5, 1.1], [True], [NAN]]
 
 NO_FOLDERS: list[Any] = [1, [], 0.5]
 
@@ -91,7 +91,7 @@ WRONG: list[tuple[str, Any, str]] = [
         for name in ("learning_rate", "weight_decay")
         for value in (-1, "fast", True, NAN)
     ),
-    *(("thresholds", value, "ascending numbers") for value in NO_THRESHOLDS),
+    *(("thresholds", value, "ascending numbers from 0 to 1") for value in NO_THRESHOLDS),
     *(("target", value, "gain or difficulty") for value in ("best", 1, True)),
     *(("embedding_cache", value, "folder") for value in NO_FOLDERS),
     *(

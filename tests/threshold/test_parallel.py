@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -71,6 +72,7 @@ def test_two_processes_give_the_scores_of_one(
     Path("model.safetensors").unlink()
     done = under_torchrun("train", "--router", "thresholdrouter", "--config", "config.yaml")
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["saved"] == "model.safetensors"  # once, though two could tell
     together = loaded()
     assert together.trained["finished"] is True
     assert together.scores(unseen) == pytest.approx(alone, abs=1e-3)

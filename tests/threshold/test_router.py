@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,7 +117,7 @@ def test_strong_share_is_about_the_share_of_the_training_traffic(trained: Traine
     assert router.routing_data_train is not None
     batch = [dict(row) for row in router.routing_data_train]
     assert share_of_large(router, batch) == pytest.approx(share, abs=0.15)
-    assert router.chosen == f"strong_share {share:g}"
+    assert router.chosen == f"strong_share {share:g} of the part kept apart"
 
 
 def test_quality_takes_as_few_as_recover_it(trained: Trained, unseen: Batch) -> None:
@@ -133,7 +135,7 @@ def test_a_threshold_for_a_trained_router(
     project(threshold=0)
     assert share_of_large(loaded(), unseen) == 1
     project(strong_share=0.5)
-    assert loaded().chosen == "strong_share 0.5"
+    assert loaded().chosen.startswith("strong_share 0.5 of")
 
 
 def test_three_llms_form_tiers(trained: Trained, unseen: Batch) -> None:
@@ -164,17 +166,44 @@ def test_best_llm_of_three(trained: Trained) -> None:
     assert [result["model_name"] for result in results] == list(words)
 
 
-def test_thresholds_that_do_not_fit_the_llms(trained: Trained) -> None:
-    with pytest.raises(ConfigError, match="3 LLMs need 2 thresholds") as caught:
-        trained(None, THREE, thresholds=[0.5])
+@pytest.mark.parametrize("thresholds", [[], [0.5], [0.1, 0.5, 0.9]])
+def test_thresholds_that_do_not_fit_the_llms(project: Callable[..., str], thresholds: list[float]) -> None:
+    from llmrouter_threshold.router import ThresholdRouter
+
+    with pytest.raises(ConfigError, match=f"3 LLMs need 2 thresholds, found {len(thresholds)}") as caught:
+        ThresholdRouter(project(None, THREE, thresholds=thresholds))
     assert (caught.value.key, caught.value.line) == ("hparam.thresholds", 1)
 
 
-def test_quality_without_performances(trained: Trained) -> None:
+def test_quality_of_a_router_that_was_trained_without_performances(
+    trained: Trained, project: Callable[..., str], loaded: Callable[..., ThresholdRouter]
+) -> None:
     rows = [{"query": row["query"], "best_llm": row["best_llm"]} for row in brought()]
+    trained(rows)
+    project(rows, quality=0.9)
     with pytest.raises(ConfigError, match="performance of both") as caught:
-        trained(rows, quality=0.9)
+        loaded()
     assert caught.value.key == "hparam.quality"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_strong_share_is_a_share_of_the_users_own_traffic(
+    trained: Trained, loaded: Callable[..., ThresholdRouter], share: float
+) -> None:
+    # Of the traffic only one query in ten asks to prove something, of the training data one in four.
+    traffic = [{"query": f"{'name' if n % 10 else 'prove'} {n} things"} for n in range(500)]
+    Path("traffic.jsonl").write_text("".join(json.dumps(row) + "\n" for row in traffic))
+    trained(strong_share=share, query_data_train="traffic.jsonl")
+    router = loaded()
+    assert router.chosen == f"strong_share {share:g} of 500 queries of traffic"
+    assert share_of_large(router, traffic) == pytest.approx(share, abs=0.02)
+
+
+def test_traffic_that_was_trained_on_tells_no_quantiles(trained: Trained) -> None:
+    rows = brought()
+    Path("traffic.jsonl").write_text("".join(json.dumps({"query": row["query"]}) + "\n" for row in rows))
+    router = trained(rows, strong_share=0.3, query_data_train="traffic.jsonl")
+    assert router.chosen == "strong_share 0.3 of the part kept apart"
 
 
 @pytest.mark.parametrize("hparam", [{}, {"hidden_dim": 4}, {"embedding_dim": 3}])
@@ -192,17 +221,82 @@ def test_embeddings_in_place_of_an_encoder(
     ("query", "told"),
     [
         ({}, "has no 'embedding'"),
-        ({"embedding": None}, "has no 'embedding'|list of 3 numbers"),
-        ({"embedding": "text"}, "has no 'embedding'"),
-        ({"embedding": [1.0, 2.0]}, "list of 3 numbers"),
-        ({"embedding": [[1.0, 2.0, 3.0]]}, "list of 3 numbers"),
-        ({"embedding": 3}, "list of 3 numbers"),
+        ({"embedding": None}, "has no 'embedding'"),
+        ({"embedding": "text"}, "not a list of numbers"),
+        ({"embedding": [1.0, 2.0]}, "has 2 numbers, not 3"),
+        ({"embedding": [[1.0, 2.0, 3.0]]}, "not a list of numbers"),
+        ({"embedding": 3}, "not a list of numbers"),
     ],
 )
 def test_a_query_without_the_embedding_it_needs(trained: Trained, query: Any, told: str) -> None:
     router = trained(brought(), encoder="none")
     with pytest.raises(LLMRouterError, match=told):
         router.route_single({"query": "q", **query})
+
+
+@pytest.fixture
+def dense(install: Callable[..., Path]) -> None:
+    """An encoder, letters, that does not tell before it encodes that it has three dimensions."""
+    plugin = """
+        import numpy as np
+        from llmrouter import EncoderSpec, hookimpl
+        from llmrouter.encoders.base import Encoder
+
+        class Letters(Encoder):
+            name = "letters"
+
+            def encode(self, texts):
+                rows = [[text.count(letter) for letter in "eno"] for text in texts]
+                return np.array(rows, np.float32).reshape(len(texts), 3)
+
+        @hookimpl
+        def llmrouter_register_encoders():
+            return [EncoderSpec("letters", "fake_letters:Letters")]
+        """
+    install("llmrouter-letters", {"fake_letters": plugin}, {"letters": "fake_letters"})
+
+
+def test_own_embeddings_stand_in_for_a_dense_encoders(dense: None, trained: Trained, unseen: Batch) -> None:
+    router = trained(encoder="letters")
+    own = [
+        {"query": "?", "embedding": [query["query"].count(letter) for letter in "eno"]} for query in unseen
+    ]
+    wanted = router.scores(unseen).tolist()
+    assert router.scores(own).tolist() == wanted
+    mixed = [
+        one if number % 3 else other for number, (one, other) in enumerate(zip(own, unseen, strict=True))
+    ]
+    assert router.scores(mixed).tolist() == wanted
+    assert len(set(wanted)) > 5
+
+
+@pytest.mark.parametrize("embedding", [[1.0, 2.0], [1.0] * 4, "text", 3, [[1.0, 2.0, 3.0]]])
+def test_an_own_embedding_that_the_encoder_would_not_give(
+    dense: None, trained: Trained, embedding: Any
+) -> None:
+    router = trained(encoder="letters")
+    for batch in (
+        [{"query": "q", "embedding": embedding}],
+        [{"query": "q"}, {"query": "q", "embedding": embedding}],
+    ):
+        with pytest.raises(LLMRouterError, match=r"has \d numbers, not 3|not a list of numbers"):
+            router.scores(batch)
+
+
+def test_training_data_whose_embeddings_the_encoder_would_not_give(dense: None, trained: Trained) -> None:
+    with pytest.raises(LLMRouterError, match="has 2 numbers, not 3"):
+        trained(
+            [{"query": f"q{n}", "best_llm": "small", "embedding": [1.0, 2.0]} for n in range(5)],
+            encoder="letters",
+        )
+
+
+def test_traffic_whose_embeddings_do_not_fit_is_told_before_training(trained: Trained) -> None:
+    traffic = [{"query": f"other {n}", "embedding": [1.0]} for n in range(50)]
+    Path("traffic.jsonl").write_text("".join(json.dumps(row) + "\n" for row in traffic))
+    with pytest.raises(LLMRouterError, match="has 1 numbers, not 3"):
+        trained(brought(), encoder="none", query_data_train="traffic.jsonl")
+    assert not Path("model.safetensors").exists()
 
 
 def test_training_data_without_the_embeddings_they_need(trained: Trained) -> None:

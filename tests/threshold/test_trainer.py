@@ -226,6 +226,16 @@ def test_resuming_with_other_data_is_refused(trainer: MakeTrainer, project: Proj
         resumed(loaded)
 
 
+def test_resuming_with_other_embeddings_is_refused(
+    trainer: MakeTrainer, project: Project, loaded: Train
+) -> None:
+    rows = [{"query": f"q{n}", "best_llm": ("small", "large")[n % 2], "embedding": [n]} for n in range(80)]
+    stopped_after(trainer(rows, encoder="none"), 2)
+    project([*rows[:-1], {**rows[-1], "embedding": [7.5]}], encoder="none")
+    with pytest.raises(CheckpointError, match="other data or hyperparameters"):
+        resumed(loaded)
+
+
 @pytest.mark.parametrize("keep", [0, 7, 1000, 0.5])
 def test_a_damaged_training_state(trainer: MakeTrainer, loaded: Train, keep: float) -> None:
     stopped_after(trainer(), 2)
@@ -377,6 +387,23 @@ def test_no_routing_data(config: Callable[..., str]) -> None:
     with pytest.raises(ConfigError, match="training needs it") as caught:
         ThresholdTrainer(router, router.cfg).train()
     assert caught.value.key == "data_path.routing_data_train"
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_quality_that_cannot_be_had_is_told_before_training(trainer: MakeTrainer, best: bool) -> None:
+    rows: Batch = [{"query": f"q{n}", "best_llm": ("small", "large")[n % 2]} for n in range(80)]
+    if not best:  # the large LLM is nowhere the better one
+        rows = [
+            {"query": f"q{n}", "model_name": name, "performance": 0.5}
+            for n in range(80)
+            for name in ("small", "large")
+        ]
+    made = trainer(rows, quality=0.9)
+    made.report = lambda *_: pytest.fail("training has begun")
+    with pytest.raises(ConfigError, match="performance of both") as caught:
+        made.train()
+    assert caught.value.key == "hparam.quality"
+    assert not PATH.exists()
 
 
 def test_routing_data_of_other_llms(trained: Train) -> None:

@@ -74,9 +74,9 @@ def _bar(label: str, total: int | None, quiet: bool) -> Iterator[Callable[[int, 
 
 
 @contextlib.contextmanager
-def training_progress() -> Iterator[Report | None]:
+def training_progress(quiet: bool) -> Iterator[Report | None]:
     """Show the epochs of a training and their figures; yields what the trainer is to report to, or None."""
-    if not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

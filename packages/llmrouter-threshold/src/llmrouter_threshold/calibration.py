@@ -14,6 +14,8 @@ from llmrouter_threshold.hyperparameters import Hyperparameters
 Doubles = NDArray[np.float64]
 
 QUANTILES = 201
+_STEPS = np.linspace(0, 1, QUANTILES)
+NO_GAP = "needs routing data with the performance of both LLMs, in which the large one does better"
 # What is recovered of the gap where the user asks for nothing else, and it is known.
 USUAL_QUALITY = 0.8
 BINS = 10
@@ -28,6 +30,8 @@ class Calibration:
         intercept: Of the same.
         error: Expected calibration error over ten bins of equal count.
         quantiles: Of the probabilities, at equal steps from 0 to 1.
+        traffic: The same of the user's own traffic; empty where that is not known.
+        traffic_queries: How many queries of traffic that comes from.
         recovered: At each share of queries for the large LLM, in the same steps, the share of the gap between
             small and large that is recovered; None where performances of both are unknown or equal.
     """
@@ -37,6 +41,8 @@ class Calibration:
     error: float | None = None
     quantiles: tuple[float, ...] = ()
     recovered: tuple[float, ...] | None = None
+    traffic: tuple[float, ...] = ()
+    traffic_queries: int = 0
 
     @property
     def apgr(self) -> float | None:
@@ -49,6 +55,10 @@ class Calibration:
     def probabilities(self, raw: Doubles) -> Doubles:
         """Return calibrated probabilities for raw scores, in the same order."""
         return _logistic(self.slope * raw + self.intercept)
+
+    def with_traffic(self, raw: Doubles) -> Calibration:
+        """Return a calibration that also knows the raw scores of the user's traffic, shape (n,)."""
+        return replace(self, traffic=_quantiles(self.probabilities(raw)), traffic_queries=len(raw))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -68,6 +78,8 @@ class Calibration:
             error=None if told["error"] is None else float(told["error"]),
             quantiles=tuple(float(value) for value in told["quantiles"]),
             recovered=None if recovered is None else tuple(float(value) for value in recovered),
+            traffic=tuple(float(value) for value in told["traffic"]),
+            traffic_queries=int(told["traffic_queries"]),
         )
 
     def thresholds(self, wanted: Hyperparameters, tiers: int) -> tuple[list[float], str]:
@@ -77,19 +89,17 @@ class Calibration:
             Ascending thresholds, one less than tiers, and the words that say how they were chosen.
 
         Raises:
-            ValueError: The user wants what is unknown, or the number of thresholds does not fit.
+            ValueError: The user wants what is unknown.
         """
         if wanted.thresholds is not None:
-            if len(wanted.thresholds) != tiers - 1:
-                raise ValueError(f"{tiers} LLMs need {tiers - 1} thresholds, found {len(wanted.thresholds)}")
             return list(wanted.thresholds), "given"
         if wanted.strong_share is not None:
-            return self._by_share(wanted.strong_share, tiers), f"strong_share {wanted.strong_share:g}"
+            of = f"{self.traffic_queries} queries of traffic" if self.traffic else "the part kept apart"
+            thresholds = _by_share(self.traffic or self.quantiles, wanted.strong_share, tiers)
+            return thresholds, f"strong_share {wanted.strong_share:g} of {of}"
         if wanted.quality is not None:
             if self.recovered is None:
-                raise ValueError(
-                    "needs routing data with the performance of both the small and the large LLM"
-                )
+                raise ValueError(NO_GAP)
             share = next(
                 (
                     step / (QUANTILES - 1)
@@ -98,20 +108,15 @@ class Calibration:
                 ),
                 1.0,
             )
-            return self._by_share(share, tiers), f"quality {wanted.quality:g}, a strong share of {share:g}"
+            # Of the queries on which it was measured what it takes.
+            return _by_share(
+                self.quantiles, share, tiers
+            ), f"quality {wanted.quality:g}, a strong share of {share:g}"
         if wanted.threshold is not None:
             return list(np.linspace(wanted.threshold, 1, tiers)[:-1]), "given"
         if self.recovered is not None:
             return self.thresholds(replace(wanted, quality=USUAL_QUALITY), tiers)
         return list(np.linspace(0.5, 1, tiers)[:-1]), "default"
-
-    def _by_share(self, share: float, tiers: int) -> list[float]:
-        if not self.quantiles:
-            raise ValueError("needs a trained router")
-        steps = np.linspace(1 - share, 1, tiers)[:-1]
-        return [
-            float(np.interp(step, np.linspace(0, 1, len(self.quantiles)), self.quantiles)) for step in steps
-        ]
 
 
 def calibrate(raw: Doubles, examples: Examples) -> Calibration:
@@ -124,13 +129,12 @@ def calibrate(raw: Doubles, examples: Examples) -> Calibration:
     truth = examples.hard.astype(np.float64)
     slope, intercept = _fit_logistic(raw, truth)
     probabilities = _logistic(slope * raw + intercept)
-    steps = np.linspace(0, 1, QUANTILES)
     return Calibration(
         slope,
         intercept,
         expected_calibration_error(probabilities, truth),
-        tuple(float(value) for value in np.quantile(probabilities, steps)),
-        _recovered(raw, examples, steps),
+        _quantiles(probabilities),
+        _recovered(raw, examples),
     )
 
 
@@ -145,16 +149,31 @@ def expected_calibration_error(probabilities: Doubles, truth: Doubles, bins: int
     return float(sum(gaps) / len(order))
 
 
-def _recovered(raw: Doubles, examples: Examples, steps: Doubles) -> tuple[float, ...] | None:
-    if examples.target != "gain":
-        return None
-    gain = (examples.labels[:, 1] - examples.labels[:, 0]).astype(np.float64)
-    if gain.mean() <= 0:
+def has_gap(examples: Examples) -> bool:
+    """Whether a share of the gap between small and large LLM can be recovered on these examples."""
+    return examples.gain is not None and bool(examples.gain.mean() > 0)
+
+
+def _recovered(raw: Doubles, examples: Examples) -> tuple[float, ...] | None:
+    gain = examples.gain
+    if gain is None or not has_gap(examples):
         return None
     best_first = gain[np.argsort(-raw, kind="stable")]
     curve = np.concatenate([[0.0], np.cumsum(best_first)]) / gain.sum()
     shares = np.linspace(0, 1, len(curve))
-    return tuple(float(value) for value in np.interp(steps, shares, curve))
+    return tuple(float(value) for value in np.interp(_STEPS, shares, curve))
+
+
+def _quantiles(probabilities: Doubles) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.quantile(probabilities, _STEPS))
+
+
+def _by_share(quantiles: tuple[float, ...], share: float, tiers: int) -> list[float]:
+    """Return the thresholds above which a share of the queries lies, in equal parts between the tiers."""
+    if not quantiles:
+        raise ValueError("needs a trained router")
+    steps = np.linspace(1 - share, 1, tiers)[:-1]
+    return [float(np.interp(step, np.linspace(0, 1, len(quantiles)), quantiles)) for step in steps]
 
 
 def _fit_logistic(raw: Doubles, truth: Doubles) -> tuple[float, float]:
@@ -177,5 +196,5 @@ def _fit_logistic(raw: Doubles, truth: Doubles) -> tuple[float, float]:
 
 
 def _logistic(values: Doubles) -> Doubles:
-    result: Doubles = 1 / (1 + np.exp(-np.clip(values, -500, 500)))
+    result: Doubles = 1 / (1 + np.exp(np.minimum(-values, 500)))  # beyond, it would overflow
     return result

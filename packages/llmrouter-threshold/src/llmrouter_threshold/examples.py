@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,26 +21,32 @@ class Examples(NamedTuple):
     """Training examples, one for each query.
 
     Attributes:
-        queries: Texts.
-        embeddings: What the rows bring, or None; float32 of shape (n, dim).
+        rows: Queries as a router is asked them: the text, and the ``embedding`` where the data bring one,
+            float32 of shape (dim,).
         labels: Soft labels from 0 to 1, float32. For the target ``gain`` of shape (n, 2): how well the small
             and the large LLM do. For ``difficulty`` of shape (n, 1): how large an LLM the query needs.
         target: Which of `TARGETS` the labels are for.
     """
 
-    queries: list[str]
-    embeddings: NDArray[np.float32] | None
+    rows: list[dict[str, Any]]
     labels: NDArray[np.float32]
     target: str
 
+    @property
+    def queries(self) -> list[str]:
+        """Their texts."""
+        return [row["query"] for row in self.rows]
+
     def take(self, rows: NDArray[np.int64]) -> Examples:
         """Return some of the examples."""
-        return Examples(
-            [self.queries[row] for row in rows],
-            None if self.embeddings is None else self.embeddings[rows],
-            self.labels[rows],
-            self.target,
-        )
+        return Examples([self.rows[row] for row in rows], self.labels[rows], self.target)
+
+    @property
+    def gain(self) -> NDArray[np.float64] | None:
+        """How much better the large LLM does, shape (n,); None where the target is not ``gain``."""
+        if self.target != "gain":
+            return None
+        return np.diff(self.labels.astype(np.float64), axis=1)[:, 0]
 
     @property
     def hard(self) -> NDArray[np.float32]:
@@ -48,6 +55,17 @@ class Examples(NamedTuple):
             gain: NDArray[np.float32] = np.maximum(self.labels[:, 1] - self.labels[:, 0], 0)
             return gain
         return self.labels[:, 0]
+
+    @property
+    def digest(self) -> str:
+        """Hash of all of this, by which the same data are known again."""
+        digest = hashlib.sha256(self.target.encode())
+        for row in self.rows:
+            embedding = row.get("embedding", np.empty(0, dtype=np.float32))
+            digest.update(f"\0{row['query']}\0{len(embedding)}\0".encode(errors="surrogatepass"))
+            digest.update(embedding.tobytes())
+        digest.update(self.labels.tobytes())
+        return f"sha256:{digest.hexdigest()}"
 
 
 def examples_from(
@@ -103,12 +121,20 @@ def _examples(labels: dict[str, list[float]], brought: dict[str, Any], target: s
     values = np.asarray([labels[query] for query in queries], dtype=np.float32)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         raise DataError(None, "routing data: performances are numbers from 0 to 1")
-    embeddings = None
-    if all(query in brought for query in queries):
-        try:
-            embeddings = np.asarray([brought[query] for query in queries], dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                None, "routing data: the embeddings are not lists of numbers of one length"
-            ) from error
-    return Examples(queries, embeddings, values, target)
+    rows = [
+        {"query": query, "embedding": _embedding(query, brought[query])}
+        if query in brought
+        else {"query": query}
+        for query in queries
+    ]
+    return Examples(rows, values, target)
+
+
+def _embedding(query: str, brought: Any) -> NDArray[np.float32]:
+    try:
+        embedding = np.asarray(brought, dtype=np.float32)
+    except (TypeError, ValueError):
+        embedding = np.empty((0, 0), dtype=np.float32)
+    if embedding.ndim != 1:
+        raise DataError(None, f"routing data: the embedding of {query[:60]!r} is not a list of numbers")
+    return embedding

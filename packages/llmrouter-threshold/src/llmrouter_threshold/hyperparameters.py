@@ -24,7 +24,7 @@ class Hyperparameters:
         large_model: The large LLM; None: the dearest.
         threshold: Scores above it go to the large LLM; from 0 to 1.
         thresholds: With more than two LLMs, the scores at which the next larger begins, ascending.
-        strong_share: In place of a threshold, the share of queries for the larger LLMs.
+        strong_share: In place of a threshold, the share of the user's traffic for the larger LLMs.
         quality: In place of a threshold, the share of the gap between small and large to recover.
         embedding_dim: Width of the learned embedding; of the given ones where the encoder is ``none``.
         hidden_dim: Width of the hidden layer beside the linear part; 0: none.
@@ -85,7 +85,6 @@ _SHARES = ("threshold", "strong_share", "quality", "dropout", "validation_share"
 
 
 def _problem(name: str, value: Any) -> str | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if name in _COUNTS:
         return (
             None if type(value) is int and value > 0 else f"expected a whole number from 1, found {value!r}"
@@ -95,15 +94,22 @@ def _problem(name: str, value: Any) -> str | None:
             None if type(value) is int and value >= 0 else f"expected a whole number from 0, found {value!r}"
         )
     if name in _SHARES:
-        return None if is_number and 0 <= value <= 1 else f"expected a number from 0 to 1, found {value!r}"
+        return None if _is_share(value) else f"expected a number from 0 to 1, found {value!r}"
     if name in ("learning_rate", "weight_decay"):
-        return None if is_number and value >= 0 else f"expected a number from 0, found {value!r}"
+        return None if _is_number(value) and value >= 0 else f"expected a number from 0, found {value!r}"
     if name == "thresholds":
-        ascending = isinstance(value, list) and all(isinstance(item, int | float) for item in value)
-        good = ascending and value == sorted(value)
-        return None if good else f"expected ascending numbers, found {value!r}"
+        good = isinstance(value, list) and all(_is_share(item) for item in value) and value == sorted(value)
+        return None if good else f"expected ascending numbers from 0 to 1, found {value!r}"
     if name == "target":
         return None if value in TARGETS else f"expected {' or '.join(TARGETS)}, found {value!r}"
     if name == "embedding_cache":
         return None if isinstance(value, bool | str) else f"expected true, false or a folder, found {value!r}"
     return None if isinstance(value, str) else f"expected text, found {value!r}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1

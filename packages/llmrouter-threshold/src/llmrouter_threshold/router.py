@@ -52,6 +52,13 @@ class ThresholdRouter(MetaRouter):
         self.source = yaml_path
         self.settings = Hyperparameters.from_config(self.cfg, self.source)
         self.llm_names = tiers(self.llm_data, self.cfg["hparam"], self.source)
+        given, needed = self.settings.thresholds, len(self.llm_names) - 1
+        if given is not None and len(given) != needed:
+            raise config_error(
+                self.source,
+                ["hparam", "thresholds"],
+                f"{needed + 1} LLMs need {needed} thresholds, found {len(given)}",
+            )
         self.encoder: Encoder | None = None
         self.calibration = Calibration()
         self.thresholds: list[float] = []
@@ -71,7 +78,7 @@ class ThresholdRouter(MetaRouter):
         """Return the calibrated scores of queries, shape (n,): how much each needs the large LLM.
 
         Raises:
-            LLMRouterError: The router is not trained, or an embedding is missing or of another width.
+            LLMRouterError: The router is not trained, or as `encode` says.
         """
         if not isinstance(self.model, DifficultyEstimator):
             raise LLMRouterError(
@@ -84,26 +91,27 @@ class ThresholdRouter(MetaRouter):
         return self.calibration.probabilities(raw.double().cpu().numpy())
 
     def encode(self, batch: Sequence[dict[str, Any]]) -> Floats | SparseBatch:
-        """Return the features of queries: what they bring where all bring what fits, else the encoder's."""
-        if self.encoder is not None:
-            width = self.encoder.dim
-            if not batch or not all(_length(query.get("embedding")) == width for query in batch):
-                return self.encoder.encode([query["query"] for query in batch])
-        elif isinstance(self.model, DifficultyEstimator):
-            width = int(self.model.shape["dim"])
-        else:
-            width = self.settings.embedding_dim
-        if not batch:
-            return np.empty((0, width or 0), dtype=np.float32)
-        try:
-            rows = np.asarray([query["embedding"] for query in batch], dtype=np.float32)
-        except (KeyError, TypeError, ValueError):
-            raise LLMRouterError(
-                "the encoder is 'none', and a query has no 'embedding', a list of numbers"
-            ) from None
-        if rows.ndim != 2 or (width is not None and rows.shape[1] != width):
-            raise LLMRouterError(f"an 'embedding' is not a list of {width} numbers")
-        return rows
+        """Return the features of queries.
+
+        An ``embedding`` that a query brings stands in for the encoder's, where that is dense; what a sparse
+        encoder gives cannot be brought.
+
+        Raises:
+            LLMRouterError: An embedding is missing where there is no encoder, or of another width.
+        """
+        model = self.model if isinstance(self.model, DifficultyEstimator) else None
+        width = None if model is None else model.dim
+        own = [query.get("embedding") for query in batch]
+        if self.encoder is None:
+            return _stacked(own, width or self.settings.embedding_dim)
+        texts = [query["query"] for query, embedding in zip(batch, own, strict=True) if embedding is None]
+        if len(texts) < len(batch) and not (model is not None and model.sparse):
+            # A model is not loaded to encode nothing.
+            made = self.encoder.encode(texts) if texts or not width else np.empty((0, width), np.float32)
+            if not isinstance(made, SparseBatch):
+                rows = iter(made)
+                return _stacked([next(rows) if one is None else one for one in own], made.shape[1])
+        return self.encoder.encode([query["query"] for query in batch])
 
     def make_encoder(self) -> Encoder | None:
         """Make the encoder that the hyperparameters name; None where queries bring their embeddings."""
@@ -120,8 +128,7 @@ class ThresholdRouter(MetaRouter):
         try:
             self.thresholds, self.chosen = self.calibration.thresholds(self.settings, len(self.llm_names))
         except ValueError as error:
-            named = ("thresholds", "strong_share", "quality")
-            key = next(name for name in named if getattr(self.settings, name) is not None)
+            key = "strong_share" if self.settings.strong_share is not None else "quality"
             raise config_error(self.source, ["hparam", key], str(error)) from error
 
     def save_router(self, path: str | os.PathLike[str]) -> None:
@@ -221,8 +228,23 @@ class ThresholdRouter(MetaRouter):
         }
 
 
-def _length(embedding: Any) -> int:
-    return len(embedding) if hasattr(embedding, "__len__") else -1
+def _stacked(embeddings: Sequence[Any], width: int | None) -> Floats:
+    """Return the embeddings of queries, (n, width); where no width is given it is that of the first."""
+    rows: list[Floats] = []
+    for embedding in embeddings:
+        if embedding is None:
+            raise LLMRouterError("the encoder is 'none', and a query has no 'embedding', a list of numbers")
+        try:
+            row = np.asarray(embedding, dtype=np.float32)
+        except (TypeError, ValueError):
+            row = np.empty((0, 0), dtype=np.float32)
+        if row.ndim != 1:
+            raise LLMRouterError("the 'embedding' of a query is not a list of numbers")
+        width = width or len(row)
+        if len(row) != width:
+            raise LLMRouterError(f"the 'embedding' of a query has {len(row)} numbers, not {width}")
+        rows.append(row)
+    return np.stack(rows) if rows else np.empty((0, width or 0), dtype=np.float32)
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

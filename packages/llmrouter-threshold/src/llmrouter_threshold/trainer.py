@@ -20,9 +20,9 @@ from llmrouter.encoders.base import SparseBatch
 from llmrouter.errors import CheckpointError
 from llmrouter.models.base_trainer import BaseTrainer
 from llmrouter.models.checkpoint import read_checkpoint, write_state
-from llmrouter_threshold.calibration import Calibration, calibrate
+from llmrouter_threshold.calibration import NO_GAP, Calibration, calibrate, has_gap
 from llmrouter_threshold.estimator import DifficultyEstimator
-from llmrouter_threshold.examples import Examples, examples_from
+from llmrouter_threshold.examples import examples_from
 from llmrouter_threshold.features import Features
 from llmrouter_threshold.parallel import Processes, seeded
 from llmrouter_threshold.router import ThresholdRouter
@@ -65,7 +65,7 @@ class ThresholdTrainer(BaseTrainer):
         """Train the router and save it to ``model_path.save_model_path``.
 
         Raises:
-            ConfigError: There is no path to save to, or no routing data.
+            ConfigError: There is no path to save to, no routing data, or no gap of which to recover a share.
             DataError: The routing data do not tell what training needs.
         """
         router = self.router
@@ -81,7 +81,7 @@ class ThresholdTrainer(BaseTrainer):
         # Written beside the checkpoint after each epoch, and removed at the end.
         self._state_path = self._path.with_name(f"{self._path.name}.training")
         self._examples = examples_from(rows, router.llm_names, router.settings.target)
-        self._digest = _digest(self._examples)
+        self._digest = self._examples.digest
         with Processes(self.device) as self._processes:
             resumed = self._resumed()
             self._prepare()
@@ -90,6 +90,7 @@ class ThresholdTrainer(BaseTrainer):
                 progress = Progress()
             else:
                 progress = self._restore(*resumed)
+            self._traffic = self._unseen_traffic()
             if not progress.refitting:
                 progress = self._search(progress)
                 self._start()
@@ -99,19 +100,21 @@ class ThresholdTrainer(BaseTrainer):
                 self._state_path.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
-        """Encode the queries, and split them."""
-        router, examples = self.router, self._examples
+        """Split the queries, and encode them."""
+        router, examples, settings = self.router, self._examples, self.router.settings
+        apart = kept_apart(examples.queries, settings.validation_share, settings.seed)
+        if apart.all():
+            apart[:] = False
+        self._all = torch.arange(len(examples.queries))
+        self._learning = self._all[torch.from_numpy(~apart)]
+        self._apart = self._all[torch.from_numpy(apart)] if apart.any() else self._all
+        if settings.quality is not None and not has_gap(examples.take(self._apart.numpy())):
+            raise config_error(router.source, ["hparam", "quality"], NO_GAP)
         router.model = None
         router.encoder = router.make_encoder()
         if router.encoder is not None:
             router.encoder.fit(examples.queries)
-        batch: list[dict[str, Any]] = [{"query": query} for query in examples.queries]
-        if examples.embeddings is not None:
-            batch = [
-                {"query": q, "embedding": e}
-                for q, e in zip(examples.queries, examples.embeddings, strict=True)
-            ]
-        encoded = router.encode(batch)
+        encoded = router.encode(examples.rows)
         self._sparse = isinstance(encoded, SparseBatch)
         if isinstance(encoded, SparseBatch):
             dim = router.encoder.dim if router.encoder is not None else None
@@ -120,12 +123,17 @@ class ThresholdTrainer(BaseTrainer):
             self._dim = encoded.shape[1]
         self._features = Features.of(encoded).to(self.device)
         self._labels = torch.from_numpy(examples.labels).to(self.device)
-        apart = kept_apart(examples.queries, router.settings.validation_share, router.settings.seed)
-        self._all = torch.arange(len(examples.queries))
-        if apart.all():
-            apart[:] = False
-        self._learning = self._all[torch.from_numpy(~apart)]
-        self._apart = self._all[torch.from_numpy(apart)] if apart.any() else self._all
+
+    def _unseen_traffic(self) -> Features | None:
+        """Encode the user's own queries, as far as training does not see them: what it saw scores otherwise.
+
+        Where they are too few to tell quantiles, the part kept apart has to.
+        """
+        seen = set(self._examples.queries)
+        rows = [row for row in self.router.query_data_train or () if row["query"] not in seen]
+        if len(rows) < FEWEST:
+            return None
+        return Features.of(self.router.encode(rows)).to(self.device)
 
     def _start(self) -> None:
         """Make the estimator and its optimizer anew."""
@@ -213,6 +221,10 @@ class ThresholdTrainer(BaseTrainer):
         """Save the router as it stands."""
         router = self.router
         self._model.eval()
+        if self._traffic is not None:
+            with torch.inference_mode():
+                raw = self._model.raw_scores(self._traffic).double().cpu().numpy()
+            router.calibration = router.calibration.with_traffic(raw)
         router.choose_thresholds()
         router.trained = {
             "data": self._digest,
@@ -278,12 +290,6 @@ def kept_apart(queries: Sequence[str], share: float, seed: int) -> NDArray[np.bo
         return np.zeros(len(queries), dtype=bool)
     drawn = [int(hashlib.sha256(f"{seed}:{query}".encode()).hexdigest()[:8], 16) / 2**32 for query in queries]
     return np.asarray(drawn) < share
-
-
-def _digest(examples: Examples) -> str:
-    digest = hashlib.sha256("\0".join(examples.queries).encode())
-    digest.update(examples.labels.tobytes())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

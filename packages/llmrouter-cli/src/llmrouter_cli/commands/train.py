@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def train(app: App, router: str, config: str, device: str, resume: bool, as_json
     """Train a router.
 
     The router's trainer reads the data that the configuration names and saves what it learned at
-    model_path.save_model_path.
+    model_path.save_model_path. Under torchrun several processes train together, and the first one tells the
+    result.
 
     \b
     llmrouter train --router my_router --config custom_routers/my_router/config.yaml
@@ -45,16 +47,26 @@ def train(app: App, router: str, config: str, device: str, resume: bool, as_json
             load_state(trainee, entry, trainee.cfg["model_path"].get("load_model_path") or target)
         before = _written_at(target)
         started = time.perf_counter()
-        with plugin_code(f"Training {entry.name!r}"), training_progress() as report:
+        with (
+            plugin_code(f"Training {entry.name!r}"),
+            training_progress(quiet=not is_first_process()) as report,
+        ):
             trainer = trainer_class(trainee, trainee.cfg, device)
             if report is not None:
                 trainer.report = report
             trainer.train()
         seconds = time.perf_counter() - started
+    if not is_first_process():
+        return
     saved = target if _written_at(target) != before else None
     row = {"router": entry.name, "device": device, "seconds": round(seconds, 3), "saved": saved}
     columns = {"router": "Trained", "device": "Device", "seconds": "Seconds", "saved": "Saved"}
     show(row, as_json, columns)
+
+
+def is_first_process() -> bool:
+    """Whether this process is the only one, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _written_at(path: object) -> int | None:
