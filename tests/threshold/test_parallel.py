@@ -62,13 +62,17 @@ def test_several_share_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shares == [[0, 3, 6], [1, 4], [2, 5]]
 
 
+# 160 queries make the last batch one query, of which the second process gets nothing.
+@pytest.mark.parametrize(
+    "hparam", [{}, {"hidden_dim": 4, "embedding_dim": 8, "batch_size": 53, "dropout": 0.0}]
+)
 def test_two_processes_give_the_scores_of_one(
     trained: Callable[..., ThresholdRouter],
     loaded: Callable[..., ThresholdRouter],
     unseen: Batch,
+    hparam: dict[str, Any],
 ) -> None:
-    # 160 queries make the last batch one query, of which the second process gets nothing.
-    alone = trained(batch_size=53).scores(unseen)
+    alone = trained(**hparam).scores(unseen)
     Path("model.safetensors").unlink()
     done = under_torchrun("train", "--router", "thresholdrouter", "--config", "config.yaml")
     assert done.returncode == 0, done.stderr

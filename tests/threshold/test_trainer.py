@@ -198,14 +198,19 @@ def test_resumed_it_ends_as_if_never_interrupted(
 
 
 def test_resumed_on_the_command_line(
-    trainer: MakeTrainer, trained: Train, loaded: Train, command: Callable[..., Any]
+    trainer: MakeTrainer, loaded: Train, command: Callable[..., Any]
 ) -> None:
-    whole = trained()
+    def train(*more: str) -> ThresholdRouter:
+        done = command("train", "--router", "thresholdrouter", "--config", "config.yaml", *more)
+        assert done.status == 0, done.err
+        return loaded()
+
+    made = trainer()
+    whole = train()
     PATH.unlink()
-    stopped_after(trainer(), 2)
-    done = command("train", "--router", "thresholdrouter", "--config", "config.yaml", "--resume")
-    assert done.status == 0, done.err
-    assert equal(loaded(), whole)
+    stopped_after(made, 2)
+    assert not loaded().trained["finished"]
+    assert equal(train("--resume"), whole)
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"weight_decay": 0.5}])

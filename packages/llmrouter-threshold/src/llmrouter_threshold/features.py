@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from llmrouter.encoders.base import Floats, SparseBatch
 
@@ -48,6 +50,17 @@ class Features:
         shift = (self.offsets[:-1][rows] - offsets[:-1]).repeat_interleave(lengths)
         places = torch.arange(int(offsets[-1])) + shift
         return Features(self.values[places], self.indices[places], offsets)
+
+    @cached_property
+    def transposed(self) -> tuple[Tensor, Features]:
+        """Of sparse features those that occur, and for each the rows that have it, with its values."""
+        if self.indices is None or self.offsets is None:
+            raise TypeError("only sparse features are transposed this way")
+        indices, order = self.indices.sort(stable=True)
+        occurring, counts = torch.unique_consecutive(indices, return_counts=True)
+        rows = torch.arange(len(self), device=order.device).repeat_interleave(self.offsets.diff())
+        offsets = functional.pad(counts.cumsum(0), (1, 0))
+        return occurring, Features(self.values[order], rows[order], offsets)
 
     def to(self, device: str | torch.device) -> Features:
         """Return them on a device."""

@@ -28,9 +28,10 @@ class Hyperparameters:
         quality: In place of a threshold, the share of the gap between small and large to recover.
         embedding_dim: Width of the learned embedding; of the given ones where the encoder is ``none``.
         hidden_dim: Width of the hidden layer beside the linear part; 0: none.
-        train_epoch: Epochs at most.
-        learning_rate: Of the optimizer.
-        batch_size: Queries in a step.
+        train_epoch: Epochs at most: with a hidden layer once through all queries, without one ten steps of
+            L-BFGS.
+        learning_rate: Of Adam, which trains a hidden layer.
+        batch_size: Queries in a step of it.
         weight_decay: L2 penalty on the weights, against the summed loss of all queries.
         dropout: Share of the hidden units left out in training.
         patience: Epochs without improvement on the validation part after which training ends.

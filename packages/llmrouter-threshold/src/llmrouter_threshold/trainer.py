@@ -24,6 +24,7 @@ from llmrouter_threshold.calibration import NO_GAP, Calibration, calibrate, has_
 from llmrouter_threshold.estimator import DifficultyEstimator
 from llmrouter_threshold.examples import examples_from
 from llmrouter_threshold.features import Features
+from llmrouter_threshold.learning import FullBatch, Learner, MiniBatches
 from llmrouter_threshold.parallel import Processes, seeded
 from llmrouter_threshold.router import ThresholdRouter
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # With fewer queries none are kept apart.
 FEWEST = 40
+# By how much of itself the loss has to fall to be better: near its end a convex one falls on and on.
+LEAST = 1e-4
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,15 @@ class ThresholdTrainer(BaseTrainer):
             resumed = self._resumed()
             self._prepare()
             if resumed is None:
-                self._start()
                 progress = Progress()
+                self._start(progress)
             else:
                 progress = self._restore(*resumed)
             self._traffic = self._unseen_traffic()
             if not progress.refitting:
                 progress = self._search(progress)
-                self._start()
                 progress = replace(progress, refitting=True, epoch=0)
+                self._start(progress)
             self._refit(progress)
             if self._processes.first:
                 self._state_path.unlink(missing_ok=True)
@@ -135,8 +138,8 @@ class ThresholdTrainer(BaseTrainer):
             return None
         return Features.of(self.router.encode(rows)).to(self.device)
 
-    def _start(self) -> None:
-        """Make the estimator and its optimizer anew."""
+    def _start(self, progress: Progress) -> None:
+        """Make the estimator anew, and what fits it to the queries of this phase."""
         settings = self.router.settings
         model = DifficultyEstimator(
             self._dim,
@@ -148,8 +151,12 @@ class ThresholdTrainer(BaseTrainer):
         )
         model.initialise(seeded(settings.seed))
         self._model = model.to(self.device)
-        self._optimizer = torch.optim.Adam(self._model.parameters(), lr=settings.learning_rate)
         self.router.model = self._model
+        rows = self._all if progress.refitting else self._learning
+        make_learner = MiniBatches if settings.hidden_dim else FullBatch
+        self._learner: Learner = make_learner(
+            self._model, self._features.take(rows), self._labels[rows], settings, self._processes
+        )
 
     def _search(self, progress: Progress) -> Progress:
         """Learn from a part until the loss on the other no longer improves."""
@@ -158,7 +165,7 @@ class ThresholdTrainer(BaseTrainer):
         while (
             progress.epoch < settings.train_epoch and progress.epoch - progress.best_epoch < settings.patience
         ):
-            learned = self._epoch(self._learning, progress)
+            learned = self._epoch(progress)
             self._model.eval()
             with torch.inference_mode():
                 loss = self._processes.agree(
@@ -167,7 +174,7 @@ class ThresholdTrainer(BaseTrainer):
                 raw = self._model.raw_scores(held).double().cpu().numpy()
             progress = replace(progress, epoch=progress.epoch + 1)
             calibration = calibrate(raw, self._examples.take(self._apart.numpy()))
-            if loss < progress.best_loss:
+            if loss < progress.best_loss * (1 - LEAST):
                 progress = replace(progress, best_epoch=progress.epoch, best_loss=loss)
                 self.router.calibration = calibration
                 self._publish(progress)
@@ -181,41 +188,17 @@ class ThresholdTrainer(BaseTrainer):
     def _refit(self, progress: Progress) -> None:
         """Learn from all queries, for as many epochs as were best."""
         while progress.epoch < progress.best_epoch:
-            learned = self._epoch(self._all, progress)
+            learned = self._epoch(progress)
             progress = replace(progress, epoch=progress.epoch + 1)
             self._save_state(progress)
             self.report(progress.epoch, progress.best_epoch, {"loss": learned})
         self._publish(progress)
 
-    def _epoch(self, rows: Tensor, progress: Progress) -> float:
-        """Go through the rows once, in an order that depends on nothing but seed, phase and epoch."""
-        settings = self.router.settings
-        seed = settings.seed * 1_000_003 + 2 * progress.epoch + progress.refitting
-        order = rows[torch.randperm(len(rows), generator=seeded(seed))]
-        self._model.train()
-        total = 0.0
-        devices = [self.device] if self.device.startswith("cuda") else []
-        # Dropout draws from torch's own numbers, which are seeded for it and then put back.
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed + self._processes.rank)
-            for batch in torch.split(order, settings.batch_size):
-                total += self._step(batch, len(rows))
-        return total / len(rows)
-
-    def _step(self, batch: Tensor, rows: int) -> float:
-        """Take one step of the optimizer; returns the loss summed over the batch's rows."""
-        mine = self._processes.share(batch)
-        self._optimizer.zero_grad()
-        logits = self._model(self._features.take(mine))
-        loss = functional.binary_cross_entropy_with_logits(logits, self._labels[mine], reduction="sum")
-        loss = loss / len(batch)
-        # One prior on the weights against all queries, so that one penalty suits few and many of them.
-        squares = sum((weight**2).sum() for weight in self._model.parameters() if weight.dim() == 2)
-        penalty = self.router.settings.weight_decay * squares / (rows * self._processes.count)
-        torch.autograd.backward(loss + penalty)
-        self._processes.add_up(w.grad for w in self._model.parameters() if w.grad is not None)
-        self._optimizer.step()
-        return float(loss.detach()) * len(batch)
+    def _epoch(self, progress: Progress) -> float:
+        """Learn for an epoch that depends on nothing but the weights, the seed, the phase and its number."""
+        return self._learner.epoch(
+            self.router.settings.seed * 1_000_003 + 2 * progress.epoch + progress.refitting
+        )
 
     def _publish(self, progress: Progress) -> None:
         """Save the router as it stands."""
@@ -244,8 +227,7 @@ class ThresholdTrainer(BaseTrainer):
         if not self._processes.first:
             return
         tensors = {f"model.{name}": value for name, value in self._model.state_dict().items()}
-        for number, state in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        tensors |= {f"learner.{name}": value for name, value in self._learner.state().items()}
         header = {
             "progress": asdict(progress),
             "calibration": self.router.calibration.to_json(),
@@ -269,17 +251,13 @@ class ThresholdTrainer(BaseTrainer):
         return tensors, header
 
     def _restore(self, tensors: dict[str, Tensor], header: dict[str, Any]) -> Progress:
-        self._start()
         try:
+            progress = Progress(**header["progress"])
+            self._start(progress)
             self._model.load_state_dict(_part(tensors, "model."))
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, value in _part(tensors, "optimizer.").items():
-                number, _, key = name.partition(".")
-                state.setdefault(int(number), {})[key] = value
-            groups = self._optimizer.state_dict()["param_groups"]
-            self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+            self._learner.restore(_part(tensors, "learner."))
             self.router.calibration = Calibration.from_json(header["calibration"])
-            return Progress(**header["progress"])
+            return progress
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(self._state_path, f"is damaged: {' '.join(str(error).split())}") from error
 
