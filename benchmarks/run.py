@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import contract
+import routing
 import startup
 import throughput
 from result import Result
 from surroundings import make_bare
 
-BENCHMARKS = {"startup": startup, "contract": contract, "throughput": throughput}
-LINE = "{:<52} {:>9} {:>15}  {:>6}  {:<8}  {}"
+BENCHMARKS = {"startup": startup, "contract": contract, "throughput": throughput, "routing": routing}
+LINE = "{:<52} {:>9} {:>15}  {:>6}  {:<9}  {}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_line(result), flush=True)
             results.append(result)
     print(f"\nx: multiples of the time of: python -c {startup.FLOOR!r}")
-    print("Such processes are run in turn, and the median is that of the ratios round by round: compare")
+    print("x sklearn: of HashingVectorizer, TfidfTransformer and two LogisticRegression on the same texts")
+    print("Both are run in turn, and the median is that of the ratios round by round: compare")
     print("these, for the times themselves depend on what else the machine does.")
     if options.json:
         options.json.write_text(json.dumps(_report(results), indent=2) + "\n")
@@ -49,7 +51,7 @@ def _line(result: Result) -> str:
     spread = f"{result.low:.2f}-{result.high:.2f}"
     verdict = "ok" if result.ok else "over"
     return LINE.format(
-        result.what, f"{result.measured:.2f}", spread, f"{result.limit:g}", result.unit, verdict
+        result.what, f"{result.measured:.2f}", spread, f"{result.limit:.3g}", result.unit, verdict
     )
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ BENCH = ROOT / "build" / "bench"
 PLUGINS = 50
 # What these benchmarks measure does without torch.
 PACKAGES = ("llmrouter-core", "llmrouter-random", "llmrouter-cli")
+# Where they measure thresholdrouter; which torch constraints.txt says too.
+TORCH = ("scikit-learn==1.9.1", "torch==2.13.0")
 
 CANDIDATES = {
     "qwen2.5-7b-instruct": {"size": "7B", "cost": 0.2},
@@ -89,6 +92,15 @@ def make_bare() -> Bare:
     return _environment("bare", sorted(wheels.glob("*.whl")))
 
 
+def make_torch() -> Bare:
+    """Make an environment with thresholdrouter, and scikit-learn to compare it with."""
+    wheels = folder("wheels-torch")
+    package = ROOT / "packages" / "llmrouter-threshold"
+    _quietly([sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", wheels, package])
+    found = [*folder("wheels").glob("llmrouter_core-*.whl"), *wheels.glob("*.whl")]
+    return _environment("torch", [*sorted(found), *TORCH])
+
+
 def make_crowded() -> Bare:
     """Make another environment, with made-up plugins beside ours."""
     crowded = _environment("crowded", sorted(folder("wheels").glob("*.whl")))
@@ -106,10 +118,10 @@ def make_config() -> Path:
     return place / "config.yaml"
 
 
-def _environment(name: str, wheels: list[Path]) -> Bare:
+def _environment(name: str, packages: Sequence[str | Path]) -> Bare:
     bare = Bare(BENCH / name)
     _quietly([sys.executable, "-m", "venv", "--without-pip", bare.folder])
-    _quietly([sys.executable, "-m", "pip", "--python", bare.python, "install", "--compile", *wheels])
+    _quietly([sys.executable, "-m", "pip", "--python", bare.python, "install", "--compile", *packages])
     return bare
 
 

@@ -90,6 +90,8 @@ def _layer(inputs: int, outputs: int) -> nn.Linear:
 def _project(features: Features, weight: Tensor) -> Tensor:
     if features.indices is None:
         return features.values @ weight
+    if not torch.is_grad_enabled():
+        return _summed(features, weight)
     projected: Tensor = _SparseProjection.apply(weight, features)  # type: ignore[no-untyped-call]
     return projected
 

@@ -1,7 +1,7 @@
 """Hashed n-grams of words and characters, weighted by TF-IDF: no files, numpy only.
 
 Feature hashing after Weinberger et al. (2009). Texts are encoded many at a time: the hashes of a word's
-tokens are looked up, those of longer n-grams are computed for all texts at once, and sorting counts them.
+tokens are looked up, those of n-grams are computed for all texts at once, and sorting counts them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -18,27 +19,22 @@ from llmrouter.encoders.base import Encoder, Floats, SparseBatch
 
 BITS = 16
 BLOCKS = 2
-WORD_NGRAMS = (1, 2)
-CHARACTER_NGRAMS = (3, 5)
+# Of words, and of characters.
+NGRAMS = ((1, 2), (3, 5))
 LENGTH = BLOCKS << BITS
 LENGTH_WEIGHT = 0.1
 
-# Texts encoded together: few enough that their n-grams are sorted in the processor's cache.
-AT_ONCE = 32
-# A key holds, from its lowest bits, the feature within its block, the block, and the text.
-_TEXT = np.uint32(BITS + 2)
-_FEATURE = np.uint32((1 << (BITS + 2)) - 1)
-# The length stands in a block of its own, so that sorting puts it behind the n-grams of its text.
-_BLOCKS = np.arange(BLOCKS + 1, dtype=np.uint32) << np.uint32(BITS)
-_TEXTS = np.arange(AT_ONCE, dtype=np.uint32) << _TEXT
-_BORDERS = np.add.outer(_TEXTS, _BLOCKS).ravel()
+# Texts encoded together: few enough that all of it stays in the processor's cache.
+AT_ONCE = 16
+# The length stands in a block of its own, behind the n-grams of its text.
+_LENGTH_KEY = np.array([LENGTH], dtype=np.uint32)
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _REMEMBERED = 200_000
 _LONGEST_REMEMBERED = 64
 _ROLL = np.uint32(0x01000193)
 # So that equal hashes of n-grams of different sizes become different features.
-_SALTS = [np.uint32(size * 0x9E3779B9 % 2**32) for size in range(CHARACTER_NGRAMS[-1] + 1)]
+_SALT = 0x9E3779B9
 _SUBLINEAR = (1 + np.log(np.maximum(np.arange(4096), 1))).astype(np.float32)
 
 Keys = NDArray[np.uint32]
@@ -135,61 +131,78 @@ class HashingEncoder(Encoder):
             pieces = [text.lower().split() for text in texts[start : start + AT_ONCE]]
             words = [b"".join(map(self._codes_of, found)) for found in pieces]
             letters = [_bytes(f" {' '.join(found)} ") for found in pieces]
-            keys = _keys(
+            keys, starts = _keys(
                 (np.frombuffer(b"".join(words), np.uint32), [len(found) // 4 for found in words]),
                 (np.frombuffer(b"".join(letters), np.uint8), [len(found) for found in letters]),
             )
-            keys.sort()
             is_last = np.empty(len(keys), dtype=bool)
-            is_last[-1] = True
             np.not_equal(keys[1:], keys[:-1], out=is_last[:-1])
+            is_last[starts[BLOCKS :: BLOCKS + 1]] = True  # of a text, which the next may begin with
             (last,) = is_last.nonzero()
-            keys = keys[last]
             counts = last + 1
             counts[1:] -= counts[:-1].copy()
-            edges = keys.searchsorted(_BORDERS[: (BLOCKS + 1) * len(pieces)])
-            yield (keys & _FEATURE).astype(np.int64), counts, edges
+            yield keys[last].astype(np.int64), counts, last.searchsorted(starts)
 
 
-def _keys(*blocks: tuple[NDArray[Any], list[int]]) -> Keys:
-    """Return the keys of all n-grams of some texts, and of the texts' lengths, in no order.
+def _keys(*blocks: tuple[NDArray[Any], list[int]]) -> tuple[Keys, list[int]]:
+    """Return the features of all n-grams, text by text, sorted, each as often as it occurs, then the length.
 
     Args:
         blocks: Words and characters: those of all texts one after the other, and how many are each text's.
+
+    Returns:
+        The features, and where each block of each text begins, the length being the last block.
     """
-    texts = _TEXTS[: len(blocks[0][1])]
-    lengths_only: Keys = texts | _BLOCKS[-1]
-    hashes: list[Keys] = []
-    places: list[Keys] = []
-    for block, sizes, (parts, lengths) in zip(_BLOCKS, (WORD_NGRAMS, CHARACTER_NGRAMS), blocks, strict=False):
-        parts = rolling = parts.astype(np.uint32)
-        place = (texts | block).repeat(lengths)
-        for size in range(1, min(sizes[-1], len(parts)) + 1):
-            if size > 1:
-                rolling = rolling[:-1] * _ROLL
-                rolling += parts[size - 1 :]
-            if size in sizes:
-                hashes.append(rolling + _SALTS[size])
-                places.append(place[: len(rolling)])
-                if len(texts) > 1:
-                    # Those that reach from one text into the next are none.
-                    whole = places[-1] == place[size - 1 :]
-                    hashes[-1], places[-1] = hashes[-1][whole], places[-1][whole]
-    if not hashes:
-        return lengths_only
-    keys = _mixed(np.concatenate(hashes))
-    keys |= np.concatenate(places)
-    return np.concatenate([keys, lengths_only])
+    hashes = [
+        hashed for (parts, _), sizes in zip(blocks, NGRAMS, strict=True) for hashed in _hashes(parts, sizes)
+    ]
+    keys = np.concatenate(hashes)
+    _mix(keys)
+    keys[len(hashes[0]) + len(hashes[1]) :] |= np.uint32(1 << BITS)
+    # Where the n-grams of each size begin that are of the text at hand.
+    places = [0, *accumulate(map(len, hashes[:-1]))]
+    pieces: list[Keys] = []
+    starts: list[int] = []
+    end = 0
+    for lengths in zip(*(lengths for _, lengths in blocks), strict=True):
+        number = 0
+        for length, sizes in zip(lengths, NGRAMS, strict=True):
+            starts.append(end)
+            for size in sizes:
+                place = places[number]
+                # Those that reach from one text into the next are none.
+                count = max(length - size + 1, 0)
+                pieces.append(keys[place : place + count])
+                places[number] += length
+                number += 1
+                end += count
+        starts.append(end)
+        pieces.append(_LENGTH_KEY)
+        end += 1
+    keys = np.concatenate(pieces)
+    for first, behind in pairwise([*starts[:: BLOCKS + 1], end]):
+        keys[first:behind].sort()  # a text at a time, which takes a third of the time of all at once
+    return keys, starts
 
 
-def _mixed(codes: Keys) -> Keys:
+def _hashes(parts: NDArray[Any], sizes: tuple[int, ...]) -> Iterator[Keys]:
+    """Yield the hashes of the n-grams of each size, one for each part that n - 1 others follow."""
+    parts = rolling = parts.astype(np.uint32)
+    for size in range(1, sizes[-1] + 1):
+        if size > 1:
+            rolling = rolling[:-1] * _ROLL
+            rolling += parts[size - 1 :]
+        if size in sizes:
+            yield rolling + np.uint32(size * _SALT % 2**32)
+
+
+def _mix(codes: Keys) -> None:
     """Spread codes over the features of a block, in place, by the finaliser of MurmurHash3."""
     codes ^= codes >> np.uint32(16)
     codes *= np.uint32(0x85EBCA6B)
     codes ^= codes >> np.uint32(13)
     codes *= np.uint32(0xC2B2AE35)
     codes >>= np.uint32(32 - BITS)
-    return codes
 
 
 def _normalise(weights: Floats, edges: NDArray[np.int64]) -> None:
