@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -24,14 +26,17 @@ from llmrouter.routing import DecisionEngine
 NAMES = ("meta/small", "large", "a & b", "<huge>")
 
 
-def evaluation(llms: int = 4, unit: str = "USD per query", scored: bool = True) -> Evaluation:
+def evaluation(
+    llms: int = 4, unit: str = "USD per query", scored: bool = True, only: Sequence[int] | None = None
+) -> Evaluation:
     generator = np.random.default_rng(0)
     names = NAMES[:llms]
     performance = (generator.random((60, llms)) < np.linspace(0.4, 0.9, llms)).astype(float)
 
     class Made(Router):
         def route_single(self, query_input: dict[str, Any]) -> dict[str, Any]:
-            scores = dict(zip(names, generator.random(llms), strict=True))
+            shown = [names[llm] for llm in only or range(llms)]
+            scores = dict(zip(shown, generator.random(len(shown)).tolist(), strict=True))
             return {"model_name": names[0], **({"scores": scores} if scored else {})}
 
     router = Made()
@@ -67,6 +72,28 @@ def test_names_of_llms_overlap_neither_each_other_nor_the_edge() -> None:
     assert len(boxes) == 4
     assert not any(a.overlaps(b) for number, a in enumerate(boxes) for b in boxes[:number])
     assert all(figure.axes[0].bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
+
+
+def test_names_cover_no_point_not_even_of_an_llm_close_by() -> None:
+    found = evaluation(4, "relative")
+    costs = np.broadcast_to([0.2, 0.25, 0.9, 1.2], found.outcomes.cost.shape)
+    performance = np.tile([0.62, 0.64, 0.82, 0.84], (60, 1))
+    outcomes = replace(found.outcomes, cost=costs, performance=performance)
+    figure = draw(replace(found, outcomes=outcomes))
+    axes, canvas = figure.axes[0], cast(Any, figure.canvas)
+    dots = axes.transData.transform(np.column_stack([costs[0], performance[0]]))
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
+    assert not any(box.contains(*dot) for box in boxes for dot in dots)
+
+
+def test_a_router_of_two_of_many_llms_has_the_curve_of_its_threshold() -> None:
+    found = evaluation(4, only=(0, 2))
+    (result,) = found.routers
+    assert result.curve is not None
+    assert len(result.curve.cost) == 61
+    ends = found.outcomes.cost.mean(axis=0)[[0, 2]]
+    assert result.curve.cost[[0, -1]] == pytest.approx(ends)
+    assert result.curve.quality[[0, -1]] == pytest.approx(found.outcomes.performance.mean(axis=0)[[0, 2]])
 
 
 def test_png_and_svg() -> None:

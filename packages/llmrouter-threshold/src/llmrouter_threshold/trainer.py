@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 # With fewer queries none are kept apart.
 FEWEST = 40
 # By how much of itself the loss has to fall to be better: near its end a convex one falls on and on.
-LEAST = 1e-4
+LEAST = 1e-3
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def measure(
     chosen = routed.chosen(outcomes.llms)
     own_quality, own_cost = taken(performance, chosen[None]), taken(cost, chosen[None])
     deferral = _deferral(routed, performance, outcomes.llms, pair, seed, notes) if pair else None
-    sweep = _sweep(routed, cost, outcomes.llms, pair, deferral, notes)
+    sweep = _sweep(routed, performance, cost, outcomes.llms, seed, notes)
     choices = chosen[None] if sweep is None else sweep
     qualities, costs = taken(performance, choices), taken(cost, choices)
 
@@ -133,12 +133,7 @@ def _deferral(
 
 
 def _sweep(
-    routed: Routed,
-    cost: Array,
-    llms: Sequence[str],
-    pair: tuple[int, int] | None,
-    deferral: Deferral | None,
-    notes: list[str],
+    routed: Routed, performance: Array, cost: Array, llms: Sequence[str], seed: int, notes: list[str]
 ) -> Choices | None:
     """Return the choices of the router at each trade-off, (p, n); None where it has only its own."""
     scores = routed.scores(llms)
@@ -148,10 +143,17 @@ def _sweep(
     expected = routed.expected_costs(llms)
     if expected is not None:
         return lambda_sweep(scores, expected)
-    if len(llms) == 2 and pair and deferral and np.isfinite(scores).all():
-        return threshold_sweep(deferral.order, *pair)
     means = cost.mean(axis=0)
-    return None if np.isnan(means).any() else lambda_sweep(scores, means)
+    if len(llms) > 2 and np.isnan(means).any():
+        return None
+    options = np.flatnonzero(np.isfinite(scores).any(axis=0))
+    if len(options) == 2 and np.isfinite(scores[:, options]).all():
+        # As in `choose_pair`: the cheaper one is weak, of equals the one that performs worse.
+        weak, strong = sorted(options.tolist(), key=lambda llm: (means[llm], performance[:, llm].mean()))
+        rise = scores[:, strong] - scores[:, weak]
+        deferral = Deferral(performance[:, weak], performance[:, strong], rise, seed)
+        return threshold_sweep(deferral.order, weak, strong)
+    return lambda_sweep(scores, means)
 
 
 def _explain(

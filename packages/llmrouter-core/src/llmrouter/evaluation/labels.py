@@ -23,6 +23,8 @@ PAPER = "#FFFFFF"
 
 _DISTANCES = (7, 12, 18, 26, 36, 48)
 _STEP = 4.0
+# Of the dots that are not to be covered, in pixels.
+_RADIUS = 4.0
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
@@ -54,7 +56,9 @@ def name_points(axes: Axes, points: Sequence[Point], outlines: Sequence[Array]) 
                 box = text.get_window_extent(renderer).padded(2)
                 text.remove()
                 covered = (
-                    10 * min(_within(curves, box), 30) + 40 * _within(dots, box) + 3 * _within(edges, box)
+                    10 * min(_within(curves, box), 30)
+                    + 1000 * _within(dots, box.padded(_RADIUS))
+                    + 3 * _within(edges, box)
                 )
                 # As near to another point as to its own, it would be taken for that one's.
                 away = np.hypot(*(places - np.clip(places, box.min, box.max)).T)
