@@ -6,14 +6,13 @@ import functools
 import os
 import threading
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmrouter.encoders.base import Encoder, Floats
+from llmrouter.encoders.base import Floats
 from llmrouter.encoders.pretrained import (
+    PretrainedEncoder,
     find_model,
-    fingerprint,
     has_safetensors,
     quiet,
     require,
@@ -37,7 +36,7 @@ _BATCH_TOKENS = 8192
 _lock = threading.RLock()
 
 
-class LongformerEncoder(Encoder):
+class LongformerEncoder(PretrainedEncoder):
     """Mean of the last hidden states over a text's tokens, special tokens included, padding not.
 
     Texts are truncated to what the model takes. The model is loaded when first used, once per process.
@@ -53,21 +52,11 @@ class LongformerEncoder(Encoder):
         MissingExtraError: The extra is not installed.
     """
 
+    name = "longformer"
+
     def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
-        super().__init__(argument)
         require("Encoder longformer", EXTRA, "torch", "transformers")
-        self.name = f"longformer:{argument}" if argument else "longformer"
-        self.model_name = _chosen(argument)
-        self.device = device
-
-    @cached_property
-    def version(self) -> str:  # type: ignore[override]  # hashing a model's files takes a while
-        """The state of the model; finds its files, but does not load it.
-
-        Raises:
-            LLMRouterError: There is no such model.
-        """
-        return f"1-{fingerprint(find_model(self.model_name))}"
+        super().__init__(argument, _chosen(argument), device)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return the mean hidden states of texts: float32 of shape (n, dim); dim is 768 by default.

@@ -9,8 +9,10 @@ import importlib.util
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
+from llmrouter.encoders.base import Encoder
 from llmrouter.errors import LLMRouterError, MissingExtraError
 
 logger = logging.getLogger(__name__)
@@ -21,6 +23,31 @@ _OTHERS = ["onnx/*", "openvino/*"]
 # Weights saved by torch, which models published before safetensors have alone. They are read with
 # ``weights_only=True``, which takes tensors and refuses all else.
 _TORCH = "pytorch_model*.bin"
+
+
+class PretrainedEncoder(Encoder):
+    """An encoder that is a model in a folder or on the hub, loaded when first used.
+
+    Args:
+        argument: The part of the encoder's name after the colon, if any.
+        model_name: A folder, or the name of a model on the Hugging Face hub.
+        device: Where torch computes.
+    """
+
+    def __init__(self, argument: str | None, model_name: str, device: str) -> None:
+        super().__init__(argument)
+        self.name = f"{self.name}:{argument}" if argument else self.name
+        self.model_name = model_name
+        self.device = device
+
+    @cached_property
+    def version(self) -> str:  # type: ignore[override]  # hashing a model's files takes a while
+        """The state of the model; finds its files, but does not load it.
+
+        Raises:
+            LLMRouterError: There is no such model.
+        """
+        return f"1-{fingerprint(find_model(self.model_name))}"
 
 
 def require(what: str, extra: str, *packages: str) -> None:

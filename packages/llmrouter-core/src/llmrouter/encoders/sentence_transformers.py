@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from llmrouter.encoders.base import Encoder, Floats
+from llmrouter.encoders.base import Floats
 from llmrouter.encoders.pretrained import (
+    PretrainedEncoder,
     find_model,
-    fingerprint,
     has_safetensors,
     quiet,
     require,
@@ -29,7 +28,7 @@ EXTRA = "llmrouter-core[sentence-transformers]"
 _lock = threading.RLock()
 
 
-class SentenceTransformersEncoder(Encoder):
+class SentenceTransformersEncoder(PretrainedEncoder):
     """Sentence embeddings, as ``SentenceTransformer(model).encode`` gives them.
 
     Pooling, normalisation, truncation and the default prompt are the model's own. The model is loaded when
@@ -47,8 +46,9 @@ class SentenceTransformersEncoder(Encoder):
         MissingExtraError: The extra is not installed.
     """
 
+    name = "sentence-transformers"
+
     def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
-        super().__init__(argument)
         if not argument:
             raise LLMRouterError(
                 "Encoder sentence-transformers needs a model: write sentence-transformers:NAME, as in "
@@ -56,18 +56,7 @@ class SentenceTransformersEncoder(Encoder):
                 "sentence-transformers:FOLDER"
             )
         require("Encoder sentence-transformers", EXTRA, "torch", "transformers", "sentence_transformers")
-        self.name = f"sentence-transformers:{argument}"
-        self.model_name = argument
-        self.device = device
-
-    @cached_property
-    def version(self) -> str:  # type: ignore[override]  # hashing a model's files takes a while
-        """The state of the model; finds its files, but does not load it.
-
-        Raises:
-            LLMRouterError: There is no such model.
-        """
-        return f"1-{fingerprint(find_model(self.model_name))}"
+        super().__init__(argument, argument, device)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return the embeddings of texts: float32 of shape (n, dim).
