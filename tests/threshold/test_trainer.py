@@ -118,7 +118,9 @@ def test_the_same_seed_gives_the_same_weights(trained: Train, hparam: dict[str, 
     first = trained(**hparam)
     torch.manual_seed(2)
     assert equal(first, trained(**hparam))
-    assert not equal(first, trained(seed=1, **hparam))
+    # Without a hidden layer nothing is drawn but the part kept apart, and then all is learned from.
+    if hparam:
+        assert not equal(first, trained(seed=1, **hparam))
 
 
 @pytest.mark.parametrize("hparam", [{}, HIDDEN])
