@@ -58,6 +58,11 @@ class DecisionEngine:
                 None, f"router {name!r} has no candidate LLMs; name them under data_path.llm_data"
             )
 
+    @property
+    def observed(self) -> bool:
+        """Whether plugins observe the decisions, each of which then runs their code too."""
+        return bool(self._observers)
+
     def decide(self, query: dict[str, Any]) -> RoutingDecision:
         """Route one query.
 

@@ -1,0 +1,152 @@
+"""The access log: one JSON object a request, never a word of its content."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+logger = logging.getLogger(__name__)
+
+# How long lines are gathered, so that a busy gateway writes some hundred at once.
+_GATHER_SECONDS = 0.1
+# Batches that wait while whoever reads the log is slow; later ones are dropped, and counted.
+_WAITING = 100
+
+
+class Entry(msgspec.Struct):
+    """What is logged of a request.
+
+    Attributes:
+        time: When it arrived.
+        id: Of the request.
+        key: Name of the key.
+        method: Such as ``POST``.
+        path: As the client sent it.
+        status: Of the answer; 499: the client went away before it.
+        router: Name of the router that decided.
+        model: The candidate that answered.
+        attempts: Upstreams called.
+        stream: Whether the answer was streamed.
+        error: Code of the error; of a stream that broke too.
+        decide_ms: Time until the decision was there.
+        first_byte_ms: Time until the answer began.
+        ms: Time until it ended.
+        bytes_in: Size of the request's body.
+        bytes_out: Size of the answer's body.
+        prompt_tokens: As the upstream counted them.
+        completion_tokens: As the upstream counted them.
+        cost: In USD; null is unknown.
+    """
+
+    time: datetime
+    id: str
+    method: str
+    path: str
+    key: str | None = None
+    status: int = 0
+    router: str | None = None
+    model: str | None = None
+    attempts: int = 0
+    stream: bool = False
+    error: str | None = None
+    decide_ms: float | None = None
+    first_byte_ms: float | None = None
+    ms: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+
+
+def now() -> datetime:
+    """Return the time, for an entry."""
+    return datetime.now(timezone.utc)
+
+
+class AccessLog:
+    """Writes entries in a thread, so that a full disk or a slow reader holds up no request.
+
+    Args:
+        path: File to append to; None: standard error.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = Path(path) if path is not None else None
+        self._stream = self._open()
+        self._encode = msgspec.json.Encoder().encode
+        self._lines: list[bytes] = []
+        self._scheduled = False
+        self._batches: queue.Queue[bytes | Callable[[], None] | None] = queue.Queue(_WAITING)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write, name="access log", daemon=True)
+        self._thread.start()
+
+    def add(self, entry: Entry) -> None:
+        """Log an entry; only on the event loop."""
+        self._lines.append(self._encode(entry))
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._hand_over)
+
+    def reopen(self) -> None:
+        """Open the file anew, as after it was rotated."""
+        if self._path is not None:
+            self._put(self._reopen)
+
+    def close(self) -> None:
+        """Write what is gathered, and end."""
+        self._hand_over()
+        try:
+            self._batches.put(None, timeout=1)
+        except queue.Full:  # nobody reads; the thread is a daemon
+            return
+        self._thread.join(timeout=5)
+
+    def _hand_over(self) -> None:
+        self._scheduled = False
+        if self._lines:
+            lines, self._lines = self._lines, []
+            if not self._put(b"\n".join([*lines, b""])):
+                self._dropped += len(lines)
+
+    def _put(self, item: bytes | Callable[[], None]) -> bool:
+        try:
+            self._batches.put_nowait(item)
+        except queue.Full:
+            return False
+        return True
+
+    def _write(self) -> None:
+        while (item := self._batches.get()) is not None:
+            try:
+                if callable(item):
+                    item()
+                    continue
+                # Unbuffered, so that the lines of several workers stay whole in one file.
+                self._stream.write(item)
+            except OSError as error:
+                logger.warning("The access log cannot be written: %s", error)
+            if self._dropped:
+                logger.warning("The access log is slow: %d lines were dropped", self._dropped)
+                self._dropped = 0
+
+    def _open(self) -> BinaryIO:
+        if self._path is None:
+            return open(sys.__stderr__.fileno() if sys.__stderr__ else 2, "wb", buffering=0, closefd=False)
+        return self._path.open("ab", buffering=0)
+
+    def _reopen(self) -> None:
+        stream = self._open()
+        self._stream.close()
+        self._stream = stream

@@ -1,0 +1,112 @@
+"""The way of a request for an answer: who may answer, and the calls of upstreams until one does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from yarl import URL
+
+from llmrouter_server import tracing
+from llmrouter_server.asgi import Request, Response
+from llmrouter_server.call import Call
+from llmrouter_server.candidates import Candidate
+from llmrouter_server.choosing import choose
+from llmrouter_server.errors import GatewayError
+from llmrouter_server.parsing import Asked, ChatAsked, TextAsked, decode_fields, parser_of
+from llmrouter_server.plain import plain_answer
+from llmrouter_server.requirements import Demand
+from llmrouter_server.streaming import streamed_answer
+from llmrouter_server.upstream import Fault, Refusal
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of request for an answer.
+
+    Attributes:
+        parse: Reads the body.
+        url: Where a candidate takes it.
+    """
+
+    parse: Callable[[bytes], Asked]
+    url: Callable[[Candidate], URL]
+
+
+CHAT = Kind(parser_of(ChatAsked), lambda candidate: candidate.chat)
+TEXT = Kind(parser_of(TextAsked), lambda candidate: candidate.completions)
+
+
+async def chat_completions(request: Request) -> Response:
+    """Answer a conversation."""
+    return await answer(request, CHAT)
+
+
+async def completions(request: Request) -> Response:
+    """Answer a prompt."""
+    return await answer(request, TEXT)
+
+
+async def answer(request: Request, kind: Kind) -> Response:
+    """Answer a request: by the candidate chosen for it, or by the next choice where that one fails.
+
+    Raises:
+        GatewayError: The request is wrong, nobody can answer it, or all who could failed.
+    """
+    body = await request.json_body()
+    gateway = request.gateway
+    asked = kind.parse(body)
+    request.watch()
+    request.entry.stream = bool(asked.stream)
+    priced = request.key is not None and request.key.budget_usd is not None
+    demand = Demand(asked, len(body), priced)
+    choice = await choose(request, asked, demand)
+    call = Call(request, asked, decode_fields(body), demand, choice.decision)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + gateway.settings.total_seconds
+    error = GatewayError(503, "No candidate was tried.")
+    for name in choice.order():
+        if call.attempts == gateway.settings.max_attempts or (call.attempts and loop.time() >= deadline):
+            break
+        candidate = gateway.candidates[name]
+        call.begin(candidate)
+        try:
+            return await _attempt(call, kind.url(candidate), deadline)
+        except Fault as fault:
+            call.failed(fault)
+            error = fault.error(name)
+    raise error
+
+
+async def _attempt(call: Call, url: URL, deadline: float) -> Response:
+    """Call the candidate whose turn it is.
+
+    Returns:
+        The answer, or the error of an upstream that refused the request.
+
+    Raises:
+        Fault: It failed before the first part of its answer.
+    """
+    gateway = call.request.gateway
+    answer = None
+    try:
+        with tracing.span("upstream", {"llmrouter.model": call.candidate.name}):
+            answer = await gateway.upstreams.call(
+                call.candidate, url, call.body(), call.headers(), gateway.settings, deadline
+            )
+            finish = streamed_answer if call.asked.stream else plain_answer
+            return await finish(call, answer)
+    except Refusal as refusal:
+        call.release()
+        call.request.entry.error = "upstream_refused"
+        return Response(refusal.body, refusal.status)
+    except BaseException as error:
+        if answer is not None:
+            answer.close()
+        if answer is None and isinstance(error, Fault) and error.kind != "timeout":
+            call.release()
+        else:
+            # It may have worked for it.
+            call.settle()
+        raise

@@ -1,0 +1,231 @@
+"""The ASGI application: a request comes in, is checked, answered, counted and logged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from time import perf_counter
+from typing import cast
+
+from llmrouter_server import tracing
+from llmrouter_server.access_log import AccessLog, Entry, now
+from llmrouter_server.asgi import (
+    ClientGone,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    error_response,
+    request_id,
+)
+from llmrouter_server.auth import allow, is_loopback_host
+from llmrouter_server.errors import GatewayError, retry_after
+from llmrouter_server.gateway import Gateway
+from llmrouter_server.routes import Route, Routes
+from llmrouter_server.timeouts import TimeoutError, timeout
+
+logger = logging.getLogger(__name__)
+
+# What the log says of a request whose client went away; never sent.
+CLIENT_GONE = 499
+
+
+class Application:
+    """The ASGI application of one worker.
+
+    Args:
+        gateway: What requests are answered with.
+        routes: Which handler answers which.
+        log: The access log.
+
+    Attributes:
+        gateway: May be replaced at any time; a request keeps the one that it began with.
+    """
+
+    def __init__(self, gateway: Gateway, routes: Routes, log: AccessLog) -> None:
+        self.gateway = gateway
+        self._routes = routes
+        self._log = log
+        self._metrics = gateway.metrics
+        self._working = 0
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._ending = False
+
+    def end_running(self) -> None:
+        """End what is still running, because the time for it is over."""
+        self._ending = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as the server calls it."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served")
+        entry = Entry(now(), request_id(), scope["method"], scope["path"])
+        request = Request(scope, receive, self.gateway, entry)
+        answer = Answering(send, entry)
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._tasks.add(task)
+        self._metrics.in_flight.inc()
+        with tracing.request_span(entry.method, request.headers) as span:
+            try:
+                await self._answer(request, answer)
+            except ClientGone:
+                entry.status = CLIENT_GONE
+            except asyncio.CancelledError:
+                if not request.gone and not self._ending:
+                    raise
+                await self._cancelled(request, answer, task)
+            finally:
+                request.end_watch()
+                self._tasks.discard(task)
+                self._finish(request, answer)
+                if span is not None:
+                    span.update_name(f"{entry.method} {answer.route}")
+                    span.set_attribute("http.response.status_code", entry.status)
+
+    async def _answer(self, request: Request, answer: Answering) -> None:
+        response: Response | None = None
+        try:
+            try:
+                response = await self._handle(request, answer)
+            except GatewayError as error:
+                request.entry.error = error.code
+                response = error_response(error)
+            except (ClientGone, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                logger.exception("%s %s failed", request.id, request.path, exc_info=error)
+                request.entry.error = "internal_error"
+                response = error_response(
+                    GatewayError(
+                        500, f"The gateway failed; its log tells more of {request.id}.", code="internal_error"
+                    )
+                )
+            await answer.send(response, request.gateway.settings.idle_seconds)
+        finally:
+            if response is not None and response.close is not None:
+                response.close()
+
+    async def _handle(self, request: Request, answer: Answering) -> Response:
+        route = self._routes.find(request)
+        answer.route = route.path
+        self._check_access(request, route)
+        if not route.counts:
+            return await route.handler(request)
+        if self._working >= request.gateway.settings.max_concurrency:
+            raise GatewayError(
+                429,
+                "The gateway is working on as many requests as it may; try again.",
+                code="too_many_requests",
+                headers=retry_after(1),
+            )
+        self._working += 1
+        answer.counted = True
+        return await route.handler(request)
+
+    def _check_access(self, request: Request, route: Route) -> None:
+        keys = request.gateway.keys
+        if keys is None:
+            if not is_loopback_host(request.headers.get(b"host")):
+                raise GatewayError(
+                    403,
+                    "A gateway without keys answers to localhost alone; it gets other names by --keys-file.",
+                    code="host_not_allowed",
+                )
+        elif route.scope is not None:
+            request.key = key = keys.identify(request.headers.get(b"authorization"))
+            request.entry.key = key.name
+            allow(key, route.scope)
+
+    async def _cancelled(self, request: Request, answer: Answering, task: asyncio.Task[object]) -> None:
+        if sys.version_info >= (3, 11):
+            task.uncancel()
+        if request.gone:
+            if not answer.started:
+                request.entry.status = CLIENT_GONE
+            request.entry.error = "client_gone"
+            return
+        error = GatewayError(
+            503, "The gateway is shutting down.", code="shutting_down", headers=retry_after(1)
+        )
+        request.entry.error = error.code
+        await answer.end(error)
+
+    def _finish(self, request: Request, answer: Answering) -> None:
+        entry = request.entry
+        if answer.counted:
+            self._working -= 1
+        seconds = perf_counter() - request.started
+        entry.ms = round(seconds * 1000, 3)
+        if answer.started:
+            entry.first_byte_ms = round((answer.started - request.started) * 1000, 3)
+        metrics = self._metrics
+        metrics.in_flight.dec()
+        metrics.requests(answer.route, entry.status).inc()
+        metrics.seconds(answer.route).observe(seconds)
+        self._log.add(entry)
+
+
+class Answering:
+    """The sending of one answer.
+
+    Attributes:
+        route: Path of the route, for metrics.
+        counted: Whether the request has a place among those that are worked on.
+        started: When the answer began, by `perf_counter`; 0 before.
+    """
+
+    def __init__(self, send: Send, entry: Entry) -> None:
+        self._send = send
+        self._entry = entry
+        self.route = "none"
+        self.counted = False
+        self.started = 0.0
+        self._streams = False
+
+    async def send(self, response: Response, seconds: float) -> None:
+        """Send an answer.
+
+        Args:
+            response: The answer.
+            seconds: How long the client may take nothing of a stream.
+        """
+        entry = self._entry
+        entry.status = response.status
+        headers = [
+            (b"content-type", response.content_type),
+            (b"x-llmrouter-request-id", entry.id.encode()),
+            *response.headers,
+        ]
+        stream = response.stream
+        if stream is None:
+            headers.append((b"content-length", b"%d" % len(response.body)))
+        else:
+            self._streams = True
+        self.started = perf_counter()
+        await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
+        entry.bytes_out = len(response.body)
+        await self._send(
+            {"type": "http.response.body", "body": response.body, "more_body": stream is not None}
+        )
+        if stream is None:
+            return
+        try:
+            async for part in stream:
+                entry.bytes_out += len(part)
+                async with timeout(seconds):
+                    await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        except TimeoutError:
+            entry.error = "client_too_slow"
+            raise ClientGone from None
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def end(self, error: GatewayError) -> None:
+        """End the answer with an error, as far as it has come."""
+        if not self.started:
+            await self.send(error_response(error), 1)
+        elif self._streams:
+            await self._send({"type": "http.response.body", "body": error.event, "more_body": False})

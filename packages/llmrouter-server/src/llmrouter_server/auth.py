@@ -1,0 +1,98 @@
+"""Who asks, and whether they may."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from llmrouter_server.errors import GatewayError
+from llmrouter_server.key_file import Key, Scope, digest_of, read_keys
+
+__all__ = ["Key", "Keys", "is_loopback_host"]
+
+_LOOPBACK = (b"localhost", b"127.0.0.1", b"[::1]")
+
+
+class Keys:
+    """The keys of a file, for looking up by digest.
+
+    Args:
+        path: The keys file.
+
+    Raises:
+        ConfigError: The file cannot be used.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.stamp = stamp_of(self.path)
+        self._keys = {key.sha256: key for key in read_keys(path)}
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys.values())
+
+    def identify(self, authorization: bytes | None) -> Key:
+        """Return the key that the header ``Authorization`` bears.
+
+        Raises:
+            GatewayError: 401, it bears none, or an unknown one.
+        """
+        kind, _, token = (authorization or b"").partition(b" ")
+        token = token.strip()
+        if kind.lower() != b"bearer" or not token:
+            raise _unauthorised("No key was given: send it with 'Authorization: Bearer KEY'.")
+        digest = digest_of(token)
+        # Who guesses keys learns nothing from how long a look-up by digest takes, which they cannot steer;
+        # the comparison itself takes the same time wherever two digests differ.
+        found = self._keys.get(digest)
+        if found is None or not hmac.compare_digest(found.sha256, digest):
+            raise _unauthorised("The key is unknown, or was revoked.")
+        return found
+
+
+def allow(key: Key, scope: Scope) -> None:
+    """Check that a key may do what needs a scope.
+
+    Raises:
+        GatewayError: 403, it may not.
+    """
+    if scope not in key.scopes:
+        raise GatewayError(
+            403, f"The key {key.name!r} may not do this: it lacks the scope {scope!r}.", code="scope_missing"
+        )
+
+
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def is_loopback_host(header: bytes | None) -> bool:
+    """Whether the header ``Host`` names this machine.
+
+    A gateway without keys is only for those on this machine. A page of the web may point a name of its own to
+    127.0.0.1 and have a browser here call it by that name.
+    """
+    if not header:
+        return True
+    host = header.lower()
+    if host in _LOOPBACK or host.startswith(b"127."):
+        return True
+    name, _, port = host.rpartition(b":")
+    return port.isdigit() and (name in _LOOPBACK or name.startswith(b"127."))
+
+
+def _unauthorised(message: str) -> GatewayError:
+    return GatewayError(
+        401,
+        message,
+        code="invalid_api_key",
+        type="authentication_error",
+        headers={"www-authenticate": "Bearer"},
+    )

@@ -1,0 +1,187 @@
+"""What is known of one request while it is on its way: attempts, tokens, cost, budget."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import perf_counter
+
+import msgspec
+
+from llmrouter.decision import RoutingDecision
+from llmrouter_server import tracing
+from llmrouter_server.asgi import Request
+from llmrouter_server.budgets import Reservation
+from llmrouter_server.candidates import Candidate
+from llmrouter_server.parsing import Asked, Fields, encode, with_field
+from llmrouter_server.report import Report, report_of
+from llmrouter_server.requirements import Demand, cost_estimate
+from llmrouter_server.upstream import Fault
+
+logger = logging.getLogger(__name__)
+
+# Tokens of an answer that are set aside where the request bounds them not.
+_ANSWER_TOKENS = 512
+_WITH_USAGE = {"include_usage": True}
+
+
+class Usage(msgspec.Struct):
+    """Tokens as an upstream counted them."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+_decode_usage = msgspec.json.Decoder(Usage | None).decode
+
+
+class Call:
+    """A request, and the calls of upstreams for it.
+
+    Args:
+        request: The request.
+        asked: What was read of it.
+        fields: All of it.
+        demand: What it demands of an LLM.
+        decision: The router's; None where the client named the candidate.
+
+    Attributes:
+        attempts: Upstreams called so far.
+        adds_usage: Whether a streamed answer is asked for its tokens though the client did not: what it costs
+            must be known where there is a budget.
+        usage: Tokens, as soon as they are known.
+        received: Parts of the answer so far.
+    """
+
+    def __init__(
+        self, request: Request, asked: Asked, fields: Fields, demand: Demand, decision: RoutingDecision | None
+    ) -> None:
+        self.request = request
+        self.asked = asked
+        self.attempts = 0
+        self.adds_usage = demand.priced and bool(asked.stream) and not asked.wants_usage
+        self.usage: Usage | None = None
+        self.received = 0
+        self._fields = fields
+        self._demand = demand
+        self._decision = decision
+        self._candidate: Candidate | None = None
+        self._reservation: Reservation | None = None
+        self._reasons: list[str] = []
+        self._sent = 0.0
+
+    @property
+    def candidate(self) -> Candidate:
+        """The candidate that is called."""
+        if self._candidate is None:
+            raise RuntimeError("no candidate was called yet")
+        return self._candidate
+
+    def begin(self, candidate: Candidate) -> None:
+        """Note that a candidate is going to be called, and set aside what that may cost.
+
+        Raises:
+            GatewayError: 429, the budget does not suffice.
+        """
+        key, budgets = self.request.key, self.request.gateway.budgets
+        if self._demand.priced and key is not None and budgets is not None:
+            tokens = (self.asked.answer_tokens or _ANSWER_TOKENS) * (self.asked.n or 1)
+            self._reservation = budgets.reserve(key, cost_estimate(candidate, self._demand, tokens))
+        self._candidate = candidate
+        self.attempts += 1
+        self.received = 0
+        self.request.entry.attempts = self.attempts
+        self.request.entry.model = candidate.name
+        self._sent = perf_counter()
+
+    def body(self) -> bytes:
+        """Return the request as the candidate takes it: all as the client sent it, but the model."""
+        if self.adds_usage:
+            options = {**(self.asked.stream_options or {}), **_WITH_USAGE}
+            return with_field(
+                self._fields, model=self.candidate.upstream_name, stream_options=msgspec.Raw(encode(options))
+            )
+        return with_field(self._fields, model=self.candidate.upstream_name)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the request to the candidate."""
+        return tracing.upstream_headers(self.request.headers)
+
+    def first_byte(self) -> None:
+        """Note that the answer has begun, and well: from now on it is this candidate's."""
+        self.candidate.cooldown.success()
+        self.request.gateway.metrics.first_byte(self.candidate.name).observe(perf_counter() - self._sent)
+
+    def failed(self, fault: Fault) -> None:
+        """Note that the candidate failed."""
+        candidate, gateway = self.candidate, self.request.gateway
+        logger.warning("%s %s: %s", self.request.id, candidate.name, fault.problem)
+        gateway.metrics.faults(candidate.name, fault.kind).inc()
+        candidate.cooldown.fault(
+            asyncio.get_running_loop().time(), fault.retry_after, 429 if fault.status == 429 else 503
+        )
+        self._reasons.append(f"{candidate.name}: {fault.problem}")
+        self.request.entry.error = f"upstream_{fault.kind}"
+
+    def report(self) -> Report:
+        """Return what the answer says of its decision."""
+        report = report_of(self._decision, self.candidate.name, self.attempts, self.request.id)
+        if self._reasons:
+            report.fallback = True
+            report.fallback_reason = "; ".join([report.fallback_reason or "", *self._reasons]).removeprefix(
+                "; "
+            )
+        return report
+
+    def count(self, usage: msgspec.Raw | None) -> None:
+        """Read the tokens that an answer tells."""
+        if usage is not None:
+            try:
+                self.usage = _decode_usage(usage) or self.usage
+            except msgspec.DecodeError:
+                logger.warning(
+                    "%s: the upstream counts tokens in a form that is not known", self.candidate.name
+                )
+
+    @property
+    def cost(self) -> float | None:
+        """What the answer cost in USD, where price and tokens are known."""
+        if self.usage is None:
+            return None
+        return self.candidate.endpoint.cost(self.usage.prompt_tokens, self.usage.completion_tokens)
+
+    def answered(self) -> None:
+        """Note that the answer is complete: count its tokens, and charge it."""
+        request, model = self.request, self.candidate.name
+        metrics, entry = request.gateway.metrics, request.entry
+        entry.error = None
+        metrics.answers(entry.router or "", model).inc()
+        cost = self.cost
+        if self.usage is not None:
+            entry.prompt_tokens, entry.completion_tokens = (
+                self.usage.prompt_tokens,
+                self.usage.completion_tokens,
+            )
+            for direction, tokens in (
+                ("prompt", entry.prompt_tokens),
+                ("completion", entry.completion_tokens),
+            ):
+                if tokens:
+                    metrics.tokens(model, direction).inc(tokens)
+        if cost is not None:
+            entry.cost = cost
+            metrics.cost(model).inc(cost)
+        self.settle()
+
+    def settle(self) -> None:
+        """Charge the call; what is not known is estimated from what was sent and received."""
+        if self._reservation is not None:
+            cost = self.cost
+            self._reservation.settle(
+                cost if cost is not None else cost_estimate(self.candidate, self._demand, self.received)
+            )
+
+    def release(self) -> None:
+        """Charge nothing: the upstream did no work."""
+        if self._reservation is not None:
+            self._reservation.settle(0.0)

@@ -1,0 +1,69 @@
+"""The candidates as the gateway calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from yarl import URL
+
+from llmrouter.completion.catalogue import Catalogue, Endpoint
+from llmrouter.errors import ConfigError
+from llmrouter_server.cooldown import Cooldown
+from llmrouter_server.settings import Settings
+
+
+class Candidate:
+    """An LLM that may answer.
+
+    Attributes:
+        name: In the catalogue.
+        endpoint: Where it is called, and what is known of it.
+        chat: URL for chat completions.
+        completions: URL for text completions.
+        upstream_name: What its service calls it, as JSON.
+        own_name: Its name, as JSON.
+        cooldown: Whether it is left alone for now.
+    """
+
+    __slots__ = ("chat", "completions", "cooldown", "endpoint", "name", "own_name", "upstream_name")
+
+    def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
+        self.name = endpoint.name
+        self.endpoint = endpoint
+        self.chat = URL(f"{endpoint.url}/chat/completions")
+        self.completions = URL(f"{endpoint.url}/completions")
+        self.upstream_name = msgspec.Raw(msgspec.json.encode(endpoint.model))
+        self.own_name = msgspec.Raw(msgspec.json.encode(endpoint.name))
+        self.cooldown = Cooldown(settings.cooldown_seconds, settings.max_cooldown_seconds)
+
+
+def candidates_of(
+    sources: Iterable[tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]], object]], settings: Settings
+) -> dict[str, Candidate]:
+    """Return the candidates of several routers, by name.
+
+    Args:
+        sources: For each router its configuration, its candidates, and where the configuration was read.
+        settings: How long they cool down.
+
+    Raises:
+        ConfigError: It is not known how one is called, or two routers know one name as different LLMs.
+    """
+    found: dict[str, Candidate] = {}
+    for config, llms, source in sources:
+        catalogue = Catalogue(llms, config, source)
+        for name in llms:
+            endpoint = catalogue.endpoint(name)
+            if name not in found:
+                found[name] = Candidate(endpoint, settings)
+            elif _differ(found[name].endpoint, endpoint):
+                raise ConfigError(
+                    None, f"two routers have a candidate {name!r}, and differ in how it is called; rename one"
+                )
+    return found
+
+
+def _differ(one: Endpoint, other: Endpoint) -> bool:
+    return (one.url, one.model, one.price) != (other.url, other.model, other.price)

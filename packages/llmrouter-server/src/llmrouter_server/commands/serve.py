@@ -1,0 +1,143 @@
+"""``llmrouter serve``: answer requests over the OpenAI protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from llmrouter.plugin_system import PluginRegistry, get_plugin_registry
+
+if TYPE_CHECKING:
+    import socket
+
+    from llmrouter_server.options import ServeOptions
+
+
+@click.command()
+@click.option(
+    "--router",
+    "routers",
+    required=True,
+    multiple=True,
+    metavar="NAME",
+    help="Name of a router to serve; the first is the default, 'auto'. May be given several times.",
+)
+@click.option(
+    "--config",
+    "configs",
+    required=True,
+    multiple=True,
+    type=click.Path(),
+    help="The router's configuration, a YAML file: one for each router, in their order, or one for all.",
+)
+@click.option(
+    "--load-model-path",
+    type=click.Path(),
+    help="Saved state of the (first) router, in place of the configured one.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port; 0: any that is free.",
+)
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that serve."
+)
+@click.option(
+    "--keys-file",
+    type=click.Path(),
+    help="Keys that clients need, as 'llmrouter keys create' makes them; a must for any other host.",
+)
+@click.option(
+    "--access-log", type=click.Path(), help="File to append the access log to.  [default: standard error]"
+)
+@click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks of errors.")
+@click.pass_context
+def serve(
+    context: click.Context,
+    routers: tuple[str, ...],
+    configs: tuple[str, ...],
+    load_model_path: str | None,
+    host: str,
+    port: int,
+    workers: int,
+    keys_file: str | None,
+    access_log: str | None,
+    debug: bool,
+) -> None:
+    """Serve routers over the OpenAI protocol.
+
+    Clients name a candidate, a router, or 'auto' as the model. The section 'gateway' of the first
+    configuration sets limits. SIGHUP reads configuration, keys and routers anew; SIGTERM lets running answers
+    finish.
+
+    \b
+    llmrouter serve --router randomrouter --config config.yaml
+    curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
+        -d '{"model": "auto", "messages": [{"role": "user", "content": "What is AI?"}]}'
+    """
+    from llmrouter_server.gateway import RouterOption
+    from llmrouter_server.options import ServeOptions, check_host, listen
+
+    if len(configs) not in (1, len(routers)):
+        raise click.UsageError("give one --config for each --router, in their order, or one for all")
+    check_host(host, keys_file)
+    named = zip(routers, configs * len(routers) if len(configs) == 1 else configs, strict=False)
+    app = context.obj
+    if app is not None and debug:
+        app.debug = True
+    options = ServeOptions(
+        routers=tuple(
+            RouterOption(name, config, load_model_path if number == 0 else None)
+            for number, (name, config) in enumerate(named)
+        ),
+        keys_file=keys_file,
+        access_log=access_log,
+        block=tuple(getattr(app, "block", ())),
+        use_directories=bool(getattr(app, "use_directories", True)),
+        debug=debug,
+    )
+    listener = listen(host, port)
+    try:
+        if workers > 1:
+            from llmrouter_server.supervisor import Supervisor
+
+            Supervisor(options, listener, workers, lambda: _say_where(listener, options)).run()
+        else:
+            _serve_here(options, listener, _registry(app))
+    finally:
+        listener.close()
+
+
+def _serve_here(options: ServeOptions, listener: socket.socket, registry: PluginRegistry) -> None:
+    """Serve in this process."""
+    from llmrouter_server import tracing, worker
+
+    worker.configure_logging(options.debug)
+    tracing.start()
+    worker.run(worker.Worker(options, registry, lambda: _say_where(listener, options)).serve(listener))
+
+
+def _registry(app: object) -> PluginRegistry:
+    """Return the command line's registry of plugins."""
+    found = getattr(app, "registry", None)
+    return found if isinstance(found, PluginRegistry) else get_plugin_registry()
+
+
+def _say_where(listener: socket.socket, options: ServeOptions) -> None:
+    """Say on standard error where the gateway listens, and how it is called."""
+    from llmrouter_server.options import address_of
+
+    url = address_of(listener)
+    key = "" if options.keys_file is None else " -H 'Authorization: Bearer KEY'"
+    click.echo(
+        f"llmrouter serves {', '.join(router.name for router in options.routers)} on {url}\n"
+        f"Try: curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' "
+        '-d \'{"model": "auto", "messages": [{"role": "user", "content": "What is AI?"}]}\'\n'
+        f"For OpenAI clients the base URL is {url}/v1; Ctrl-C stops.",
+        err=True,
+    )

@@ -1,0 +1,99 @@
+"""What an answer says of its decision: the field ``llmrouter``, and headers."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from llmrouter import decision as decisions
+from llmrouter.decision import RoutingDecision
+
+_TOLD = tuple(
+    name
+    for name in RoutingDecision.__struct_fields__
+    if name not in ("query", "id", "predicted_llm", "model_name")
+)
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """The field ``llmrouter`` of an answer; unknown is null.
+
+    It is the decision, without the query, which the client knows; and what came of it.
+
+    Attributes:
+        model_name: The candidate that answered.
+        upstream_model: What the upstream calls the LLM that answered.
+        cost: In USD.
+        attempts: Upstreams called for it.
+        request_id: Of the request.
+        fallback: Whether the choice is a fallback from another one.
+        fallback_reason: Why.
+        scores: As in `RoutingDecision`.
+        confidence: As in `RoutingDecision`.
+        expected_cost: As in `RoutingDecision`.
+        constraint: As in `RoutingDecision`.
+        router: As in `RoutingDecision`; null where the client named the candidate.
+        router_version: As in `RoutingDecision`.
+        latency_ms: As in `RoutingDecision`.
+        extra: As in `RoutingDecision`.
+    """
+
+    model_name: str
+    upstream_model: Any = None
+    cost: float | None = None
+    attempts: int = 1
+    request_id: str = ""
+    fallback: bool | None = None
+    fallback_reason: str | None = None
+    scores: dict[str, float] | None = None
+    confidence: float | None = None
+    expected_cost: float | None = None
+    constraint: Any = None
+    router: str | None = None
+    router_version: str | None = None
+    latency_ms: float | None = None
+    extra: dict[str, Any] | None = None
+
+    def encode(self) -> msgspec.Raw:
+        """Return it as JSON."""
+        return msgspec.Raw(decisions.encode(self))
+
+
+def report_of(decision: RoutingDecision | None, model: str, attempts: int, request_id: str) -> Report:
+    """Return the report of an answer, without what only the answer tells.
+
+    Args:
+        decision: The router's; None where the client named the candidate.
+        model: The candidate that answered.
+        attempts: Upstreams called.
+        request_id: Of the request.
+    """
+    report = Report(model_name=model, attempts=attempts, request_id=request_id)
+    if decision is not None:
+        for name in _TOLD:
+            setattr(report, name, getattr(decision, name))
+    return report
+
+
+def headers_of(report: Report) -> list[tuple[bytes, bytes]]:
+    """Return the headers that tell the decision; the id of the request is in every answer's headers."""
+    headers = [
+        (b"x-llmrouter-model", _value(report.model_name)),
+        (b"x-llmrouter-attempts", b"%d" % report.attempts),
+    ]
+    if report.router is not None:
+        headers.append((b"x-llmrouter-router", _value(report.router)))
+    if report.fallback:
+        headers.append((b"x-llmrouter-fallback", b"true"))
+    if report.cost is not None:
+        headers.append((b"x-llmrouter-cost", b"%.9g" % report.cost))
+    return headers
+
+
+def _value(text: str) -> bytes:
+    """Return a text as the value of a header; what may not stand there is escaped as in a URL."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return quote(text, safe=" /:@").encode()

@@ -1,0 +1,154 @@
+"""An answer that comes in parts, as server-sent events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from llmrouter_server.asgi import Response
+from llmrouter_server.call import Call
+from llmrouter_server.errors import GatewayError
+from llmrouter_server.parsing import Fields, decode_fields, with_field
+from llmrouter_server.report import headers_of
+from llmrouter_server.sse import DONE, EventSplitter, EventTooLargeError, event_of, split_event
+from llmrouter_server.upstream import Answer, Fault
+
+logger = logging.getLogger(__name__)
+
+EVENT_STREAM = b"text/event-stream"
+# Proxies must not gather the events.
+_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+async def streamed_answer(call: Call, answer: Answer) -> Response:
+    """Wait for the first part of an upstream's answer, and return a response that relays it.
+
+    Raises:
+        Fault: The first part does not come, or is an error.
+    """
+    relay = Relay(call, answer)
+    first = await relay.begin()
+    return Response(
+        first,
+        content_type=EVENT_STREAM,
+        headers=[*_HEADERS, *headers_of(call.report())],
+        stream=relay.rest(),
+        close=relay.close,
+    )
+
+
+class Relay:
+    """Reads events of an upstream, and writes them for the client.
+
+    The first one with data gets the decision; in each the model is the candidate's name; the rest stays as it
+    was.
+    """
+
+    def __init__(self, call: Call, answer: Answer) -> None:
+        self._call = call
+        self._answer = answer
+        self._splitter = EventSplitter(call.request.gateway.settings.max_event_bytes)
+        self._begun = False
+        self._ended = False
+        self._fault: Fault | None = None
+
+    async def begin(self) -> bytes:
+        """Return what there is to write as soon as the first event with data is there.
+
+        Raises:
+            Fault: It does not come in time, or is no part of a completion.
+        """
+        if self._answer.content_type != "text/event-stream":
+            raise Fault("garbage", "the upstream's answer is not a stream of events", 502)
+        while not self._begun:
+            written = await self._next()
+        self._answer.begun()
+        self._call.first_byte()
+        return written
+
+    async def rest(self) -> AsyncIterator[bytes]:
+        """Yield what follows; an answer that breaks off ends with an event that says so."""
+        call = self._call
+        try:
+            while not self._ended:
+                if written := await self._next():
+                    yield written
+            call.answered()
+        except Fault as fault:
+            call.failed(fault)
+            yield _broken(fault).event
+
+    def close(self) -> None:
+        """End the call: an answer that did not come to its end ends with the connection."""
+        self._answer.close()
+        self._call.settle()
+
+    async def _next(self) -> bytes:
+        """Read what arrived, and return what there is to write of it."""
+        if self._fault is not None:
+            raise self._fault
+        data = await self._answer.part()
+        if not data:
+            raise Fault("broken", "the upstream's answer ended before it was complete", 502)
+        try:
+            events = self._splitter.feed(data)
+        except EventTooLargeError:
+            raise Fault("garbage", "an event of the upstream's answer is too large", 502) from None
+        written = []
+        for event in events:
+            if self._ended:
+                break
+            try:
+                written.append(self._rewritten(event))
+            except Fault as fault:
+                if not self._begun:
+                    raise
+                # What came before it is written first.
+                self._fault = fault
+                break
+        return b"".join(written)
+
+    def _rewritten(self, event: bytes) -> bytes:
+        others, data = split_event(event)
+        if data is None:
+            # A comment keeps the connection alive; before the first data the answer has not begun.
+            return event + b"\n\n" if self._begun else b""
+        if data == DONE:
+            if not self._begun:
+                raise Fault("garbage", "the upstream's answer is empty", 502)
+            self._ended = True
+            return event_of(data, others)
+        try:
+            fields = decode_fields(data)
+        except (msgspec.DecodeError, RecursionError):
+            raise Fault("garbage", "an event of the upstream's answer is not valid JSON", 502) from None
+        if "error" in fields:
+            raise Fault("broken", "the upstream reported an error in its answer", 502)
+        return self._chunk(fields, others)
+
+    def _chunk(self, fields: Fields, others: bytes) -> bytes:
+        call = self._call
+        call.received += 1
+        usage = fields.get("usage")
+        has_usage = usage is not None and bytes(usage) != b"null"
+        if has_usage:
+            call.count(usage)
+            if call.adds_usage and bytes(fields.get("choices", msgspec.Raw(b"[]"))) == b"[]":
+                # The client did not ask for it.
+                return b""
+        changed = {"model": call.candidate.own_name}
+        if not self._begun or has_usage:
+            report = call.report()
+            report.upstream_model = fields.get("model")
+            report.cost = call.cost
+            changed["llmrouter"] = report.encode()
+        self._begun = True
+        return event_of(with_field(fields, **changed), others)
+
+
+def _broken(fault: Fault) -> GatewayError:
+    return GatewayError(
+        502, f"The answer broke off: {fault.problem}.", code=f"upstream_{fault.kind}", type="upstream_error"
+    )
