@@ -24,7 +24,7 @@ from llmrouter_server.auth import allow, is_loopback_host
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.gateway import Gateway
 from llmrouter_server.routes import Route, Routes
-from llmrouter_server.timeouts import TimeoutError, timeout
+from llmrouter_server.timing import TimeLimitError, within
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,11 @@ class Application:
         self._tasks: set[asyncio.Task[object]] = set()
         self._ending = False
 
+    def tell_metrics(self) -> None:
+        """Bring what was gathered into the metrics, which a worker does for the others to read."""
+        self._metrics.in_flight.set(len(self._tasks))
+        self._metrics.flush()
+
     def end_running(self) -> None:
         """End what is still running, because the time for it is over."""
         self._ending = True
@@ -68,7 +73,6 @@ class Application:
         answer = Answering(send, entry)
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._tasks.add(task)
-        self._metrics.in_flight.inc()
         with tracing.request_span(entry.method, request.headers) as span:
             try:
                 await self._answer(request, answer)
@@ -163,8 +167,7 @@ class Application:
         if answer.started:
             entry.first_byte_ms = round((answer.started - request.started) * 1000, 3)
         metrics = self._metrics
-        metrics.in_flight.dec()
-        metrics.requests(answer.route, entry.status).inc()
+        metrics.add(metrics.requests(answer.route, entry.status))
         metrics.seconds(answer.route).observe(seconds)
         self._log.add(entry)
 
@@ -216,9 +219,9 @@ class Answering:
         try:
             async for part in stream:
                 entry.bytes_out += len(part)
-                async with timeout(seconds):
+                with within(seconds):
                     await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        except TimeoutError:
+        except TimeLimitError:
             entry.error = "client_too_slow"
             raise ClientGone from None
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

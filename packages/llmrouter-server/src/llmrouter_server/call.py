@@ -155,7 +155,7 @@ class Call:
         request, model = self.request, self.candidate.name
         metrics, entry = request.gateway.metrics, request.entry
         entry.error = None
-        metrics.answers(entry.router or "", model).inc()
+        metrics.add(metrics.answers(entry.router or "", model))
         cost = self.cost
         if self.usage is not None:
             entry.prompt_tokens, entry.completion_tokens = (
@@ -167,10 +167,10 @@ class Call:
                 ("completion", entry.completion_tokens),
             ):
                 if tokens:
-                    metrics.tokens(model, direction).inc(tokens)
+                    metrics.add(metrics.tokens(model, direction), tokens)
         if cost is not None:
             entry.cost = cost
-            metrics.cost(model).inc(cost)
+            metrics.add(metrics.cost(model), cost)
         self.settle()
 
     def settle(self) -> None:

@@ -9,7 +9,7 @@ import urllib.request
 from llmrouter_server.asgi import Request, Response
 from llmrouter_server.gateway import Gateway
 from llmrouter_server.parsing import encode
-from llmrouter_server.timeouts import TimeoutError, timeout
+from llmrouter_server.timing import TimeLimitError, within
 
 _CONNECT_SECONDS = 2
 # Whoever asks often learns no more, and upstreams are not bothered.
@@ -66,9 +66,9 @@ def _cooling(gateway: Gateway, name: str) -> str | None:
 
 async def _problem(host: str | None, port: int | None) -> str | None:
     try:
-        async with timeout(_CONNECT_SECONDS):
+        with within(_CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(host, port)
-    except TimeoutError:
+    except TimeLimitError:
         return "cannot be reached in time"
     except OSError:
         return "cannot be reached"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from functools import cache
 
 from prometheus_client import (
@@ -68,6 +69,7 @@ class Metrics:
             "decide_seconds", "From asking for a decision to having it.", ("router",), _DECIDE_SECONDS
         )
         batch = histogram("decide_batch_size", "Requests put to a router at once.", ("router",), _BATCH)
+        self._tally: defaultdict[Counter, float] = defaultdict(float)
         self.in_flight = Gauge(
             "llmrouter_requests_in_flight",
             "Requests being answered.",
@@ -84,8 +86,19 @@ class Metrics:
         self.decide = cache(lambda router: decide.labels(router))
         self.batch = cache(lambda router: batch.labels(router))
 
+    def add(self, counter: Counter, amount: float = 1) -> None:
+        """Count; only on the event loop. What is counted is gathered, for a lock each costs more."""
+        self._tally[counter] += amount
+
+    def flush(self) -> None:
+        """Bring what was gathered into the metrics."""
+        tally, self._tally = self._tally, defaultdict(float)
+        for counter, amount in tally.items():
+            counter.inc(amount)
+
     def text(self) -> bytes:
         """Return the metrics of all workers as Prometheus reads them."""
+        self.flush()
         if MULTIPROCESS not in os.environ:
             return generate_latest(self.registry)
         registry = CollectorRegistry()

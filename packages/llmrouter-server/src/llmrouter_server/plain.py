@@ -30,6 +30,8 @@ async def plain_answer(call: Call, answer: Answer) -> Response:
 
 async def _whole(answer: Answer) -> bytes:
     data = await answer.part()
+    if answer.complete:
+        return data
     answer.begun()
     parts = [data]
     while data:

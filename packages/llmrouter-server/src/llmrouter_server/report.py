@@ -10,12 +10,6 @@ import msgspec
 from llmrouter import decision as decisions
 from llmrouter.decision import RoutingDecision
 
-_TOLD = tuple(
-    name
-    for name in RoutingDecision.__struct_fields__
-    if name not in ("query", "id", "predicted_llm", "model_name")
-)
-
 
 class Report(msgspec.Struct, kw_only=True):
     """The field ``llmrouter`` of an answer; unknown is null.
@@ -70,11 +64,23 @@ def report_of(decision: RoutingDecision | None, model: str, attempts: int, reque
         attempts: Upstreams called.
         request_id: Of the request.
     """
-    report = Report(model_name=model, attempts=attempts, request_id=request_id)
-    if decision is not None:
-        for name in _TOLD:
-            setattr(report, name, getattr(decision, name))
-    return report
+    if decision is None:
+        return Report(model_name=model, attempts=attempts, request_id=request_id)
+    return Report(
+        model_name=model,
+        attempts=attempts,
+        request_id=request_id,
+        fallback=decision.fallback,
+        fallback_reason=decision.fallback_reason,
+        scores=decision.scores,
+        confidence=decision.confidence,
+        expected_cost=decision.expected_cost,
+        constraint=decision.constraint,
+        router=decision.router,
+        router_version=decision.router_version,
+        latency_ms=decision.latency_ms,
+        extra=decision.extra,
+    )
 
 
 def headers_of(report: Report) -> list[tuple[bytes, bytes]]:

@@ -17,7 +17,7 @@ from yarl import URL
 from llmrouter_server.candidates import Candidate
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.settings import Settings
-from llmrouter_server.timeouts import TimeoutError, timeout_at
+from llmrouter_server.timing import TimeLimitError, time_limit
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +112,11 @@ class Answer:
         """Its media type in lower case; empty where the upstream says none."""
         return self._response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more is to come."""
+        return self._content.at_eof()
+
     def begun(self) -> None:
         """Note that its beginning is there: from now on the limits are those between parts."""
         self._first_by = None
@@ -124,7 +129,7 @@ class Answer:
         """
         try:
             data = self._content.read_nowait()
-            if not data and not self._content.at_eof():
+            if not data and not self.complete:
                 data = await self._wait()
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise fault_of(error, self._candidate) from error
@@ -145,9 +150,9 @@ class Answer:
         now = asyncio.get_running_loop().time()
         limit = self._first_by or min(now + self._settings.idle_seconds, self._deadline)
         try:
-            async with timeout_at(limit):
+            with time_limit(limit):
                 return await self._content.readany()
-        except TimeoutError:
+        except TimeLimitError:
             raise _too_slow(limit - now) from None
 
 
@@ -160,7 +165,7 @@ class Upstreams:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("user-agent",),
+            skip_auto_headers=("accept", "user-agent"),
             trust_env=bool(urllib.request.getproxies()),
         )
         self._timeouts: tuple[float, aiohttp.ClientTimeout] | None = None
@@ -195,9 +200,9 @@ class Upstreams:
         started = asyncio.get_running_loop().time()
         first_by = min(started + settings.first_byte_seconds, deadline)
         try:
-            async with timeout_at(first_by):
+            with time_limit(first_by):
                 response = await self._head(candidate, url, body, headers, settings)
-        except TimeoutError:
+        except TimeLimitError:
             raise _too_slow(first_by - started) from None
         return Answer(response, candidate, settings, first_by, deadline)
 
@@ -234,7 +239,11 @@ class Upstreams:
             # The other limits are kept by those who read the answer.
             self._timeouts = limit, aiohttp.ClientTimeout(total=None, sock_connect=limit)
         return await self._session.post(
-            url, data=body, headers=headers, timeout=self._timeouts[1], allow_redirects=False
+            url,
+            data=aiohttp.BytesPayload(body),
+            headers=headers,
+            timeout=self._timeouts[1],
+            allow_redirects=False,
         )
 
     async def _raise(self, response: aiohttp.ClientResponse, candidate: Candidate) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 UNUSABLE = 3
 _KEEP_ALIVE_SECONDS = 75
 _KEYS_SECONDS = 1.0
+_METRICS_SECONDS = 0.25
 # What is left to the server after the time for running answers, to send what ends them.
 _END_SECONDS = 2
 
@@ -87,17 +89,20 @@ class Worker:
         try:
             gateway = self._open()
             self._app = Application(gateway, gateway_routes(), log)
+            _spare_the_collector()
             server = _server(self._app, gateway.settings.shutdown_seconds)
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self._stop, server)
             loop.add_signal_handler(signal.SIGHUP, self._hang_up, log)
             watching = loop.create_task(self._watch_keys())
+            counting = loop.create_task(self._count())
             announcing = loop.create_task(self._announce(server))
             await server.serve([listener])
-            for task in (watching, announcing, self._reloading):
+            for task in (watching, counting, announcing, self._reloading):
                 if task is not None:
                     task.cancel()
             self._app.gateway.close()
+            self._app.tell_metrics()
         finally:
             await self._upstreams.close()
             log.close()
@@ -157,6 +162,11 @@ class Worker:
             asyncio.get_running_loop().call_later(before.settings.total_seconds, before.close)
             logger.warning("The configuration was reloaded")
 
+    async def _count(self) -> None:
+        while True:
+            self._app.tell_metrics()
+            await asyncio.sleep(_METRICS_SECONDS)
+
     async def _watch_keys(self) -> None:
         """Read the keys file anew when it changes, so that a key is revoked without a signal."""
         tried = None
@@ -175,6 +185,12 @@ class Worker:
                 logger.error("The keys were not read anew, those before stay: %s", error)
                 continue
             self._app.gateway = self._app.gateway.with_keys(changed)
+
+
+def _spare_the_collector() -> None:
+    """Keep what is there for good, modules and routers, out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def _server(app: Application, shutdown_seconds: float) -> Server:
