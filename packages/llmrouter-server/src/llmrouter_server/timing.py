@@ -15,7 +15,7 @@ class TimeLimitError(Exception):
     """What was waited for did not come in time."""
 
 
-class time_limit:  # noqa: N801 - used like a function
+class time_limit:
     """A time limit on what is awaited in a block.
 
     Args:
