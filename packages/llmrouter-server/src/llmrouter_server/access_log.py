@@ -140,6 +140,7 @@ class AccessLog:
             if self._dropped:
                 logger.warning("The access log is slow: %d lines were dropped", self._dropped)
                 self._dropped = 0
+        self._stream.close()
 
     def _open(self) -> BinaryIO:
         if self._path is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from llmrouter_server.key_file import Key, Scope, digest_of, read_keys
 
 __all__ = ["Key", "Keys", "is_loopback_host"]
 
-_LOOPBACK = (b"localhost", b"127.0.0.1", b"[::1]")
+_LOOPBACK = re.compile(rb"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 
 
 class Keys:
@@ -79,13 +80,7 @@ def is_loopback_host(header: bytes | None) -> bool:
     A gateway without keys is only for those on this machine. A page of the web may point a name of its own to
     127.0.0.1 and have a browser here call it by that name.
     """
-    if not header:
-        return True
-    host = header.lower()
-    if host in _LOOPBACK or host.startswith(b"127."):
-        return True
-    name, _, port = host.rpartition(b":")
-    return port.isdigit() and (name in _LOOPBACK or name.startswith(b"127."))
+    return not header or _LOOPBACK.fullmatch(header) is not None
 
 
 def _unauthorised(message: str) -> GatewayError:

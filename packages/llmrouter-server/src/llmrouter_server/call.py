@@ -13,7 +13,7 @@ from llmrouter_server import tracing
 from llmrouter_server.asgi import Request
 from llmrouter_server.budgets import Reservation
 from llmrouter_server.candidates import Candidate
-from llmrouter_server.parsing import Asked, Fields, encode, with_field
+from llmrouter_server.parsing import Asked, Fields, encode, with_fields
 from llmrouter_server.report import Report, report_of
 from llmrouter_server.requirements import Demand, cost_estimate
 from llmrouter_server.upstream import Fault
@@ -95,13 +95,19 @@ class Call:
         self._sent = perf_counter()
 
     def body(self) -> bytes:
-        """Return the request as the candidate takes it: all as the client sent it, but the model."""
+        """Return the request as the candidate takes it: all as the client sent it, but the model.
+
+        Fields that the candidate's ``parameters`` set are added where the client set them not.
+        """
+        fields = self._fields
+        if self.candidate.parameters:
+            fields = {**self.candidate.parameters, **fields}
         if self.adds_usage:
             options = {**(self.asked.stream_options or {}), **_WITH_USAGE}
-            return with_field(
-                self._fields, model=self.candidate.upstream_name, stream_options=msgspec.Raw(encode(options))
+            return with_fields(
+                fields, model=self.candidate.upstream_name, stream_options=msgspec.Raw(encode(options))
             )
-        return with_field(self._fields, model=self.candidate.upstream_name)
+        return with_fields(fields, model=self.candidate.upstream_name)
 
     def headers(self) -> dict[str, str]:
         """Return the headers of the request to the candidate."""

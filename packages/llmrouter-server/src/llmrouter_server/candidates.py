@@ -24,10 +24,20 @@ class Candidate:
         completions: URL for text completions.
         upstream_name: What its service calls it, as JSON.
         own_name: Its name, as JSON.
+        parameters: Fields of every request that does not set them itself, each as JSON.
         cooldown: Whether it is left alone for now.
     """
 
-    __slots__ = ("chat", "completions", "cooldown", "endpoint", "name", "own_name", "upstream_name")
+    __slots__ = (
+        "chat",
+        "completions",
+        "cooldown",
+        "endpoint",
+        "name",
+        "own_name",
+        "parameters",
+        "upstream_name",
+    )
 
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
         self.name = endpoint.name
@@ -36,6 +46,9 @@ class Candidate:
         self.completions = URL(f"{endpoint.url}/completions")
         self.upstream_name = msgspec.Raw(msgspec.json.encode(endpoint.model))
         self.own_name = msgspec.Raw(msgspec.json.encode(endpoint.name))
+        self.parameters = {
+            name: msgspec.Raw(msgspec.json.encode(value)) for name, value in endpoint.parameters.items()
+        }
         self.cooldown = Cooldown(settings.cooldown_seconds, settings.max_cooldown_seconds)
 
 

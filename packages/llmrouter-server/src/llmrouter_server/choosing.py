@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from llmrouter.decision import RoutingDecision
 from llmrouter.routing import ALLOWED, ranked
@@ -65,6 +66,9 @@ async def choose(request: Request, asked: Asked, demand: Demand) -> Choice:
     names = able(gateway.candidates, decider.candidates, demand, now)
     started = perf_counter()
     with tracing.span("route", {"llmrouter.router": decider.name}):
-        decision = await decider.decide({"query": asked.query(gateway.settings.mode), ALLOWED: names})
+        query: dict[str, Any] = {"query": asked.query(gateway.settings.mode)}
+        if len(names) != len(decider.candidates):
+            query[ALLOWED] = names
+        decision = await decider.decide(query)
     request.entry.decide_ms = round((perf_counter() - started) * 1000, 3)
     return Choice(decision, names)

@@ -147,6 +147,6 @@ def parser_of(kind: type[T]) -> Callable[[bytes], T]:
     return parse
 
 
-def with_field(fields: Mapping[str, msgspec.Raw], **changed: msgspec.Raw) -> bytes:
+def with_fields(fields: Mapping[str, msgspec.Raw], **changed: msgspec.Raw) -> bytes:
     """Return a JSON object with some fields changed or added, all others as they were, byte for byte."""
     return encode({**fields, **changed})

@@ -6,7 +6,7 @@ import msgspec
 
 from llmrouter_server.asgi import Response
 from llmrouter_server.call import Call
-from llmrouter_server.parsing import Fields, decode_fields, with_field
+from llmrouter_server.parsing import Fields, decode_fields, with_fields
 from llmrouter_server.report import headers_of
 from llmrouter_server.upstream import Answer, Fault
 
@@ -24,7 +24,7 @@ async def plain_answer(call: Call, answer: Answer) -> Response:
     report.upstream_model = fields.get("model")
     report.cost = call.cost
     call.answered()
-    body = with_field(fields, model=call.candidate.own_name, llmrouter=report.encode())
+    body = with_fields(fields, model=call.candidate.own_name, llmrouter=report.encode())
     return Response(body, headers=headers_of(report))
 
 

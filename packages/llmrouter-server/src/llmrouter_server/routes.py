@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from llmrouter_server.asgi import Request, Response
@@ -39,14 +39,18 @@ class Routes:
     """A table of routes; paths without placeholders are looked up, the others are tried in order."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = list(routes)
         self._fixed: dict[str, dict[str, Route]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Route]]] = []
         patterns: dict[str, dict[str, Route]] = {}
-        for route in routes:
+        for route in self._routes:
             table = patterns if _PLACEHOLDER.search(route.path) else self._fixed
             table.setdefault(route.path, {})[route.method] = route
         for path, methods in patterns.items():
             self._patterns.append((_pattern(path), methods))
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
 
     def find(self, request: Request) -> Route:
         """Return the route of a request, and set its arguments.

@@ -5,34 +5,36 @@ from __future__ import annotations
 DONE = b"[DONE]"
 
 
-class EventTooLargeError(ValueError):
-    """An event does not end within the bound."""
-
-
 class EventSplitter:
     """Cuts a stream of bytes into events.
 
     Args:
         limit: Most bytes of one event.
+
+    Attributes:
+        too_large: Whether an event was larger; it and what follows it is not returned.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._rest = b""
+        self.too_large = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the events that end in `data`, each without the blank line after it.
-
-        Raises:
-            EventTooLargeError: An event is larger than the bound.
-        """
+        """Return the events that end in `data`, each without the blank line after it."""
         data = self._rest + data
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         *events, self._rest = data.split(b"\n\n")
-        if len(self._rest) > self._limit or any(len(event) > self._limit for event in events):
-            raise EventTooLargeError
-        return [stripped for event in events if (stripped := event.lstrip(b"\n"))]
+        found: list[bytes] = []
+        for event in events:
+            if len(event) > self._limit:
+                self.too_large = True
+                return found
+            if stripped := event.lstrip(b"\n"):
+                found.append(stripped)
+        self.too_large = len(self._rest) > self._limit
+        return found
 
 
 def split_event(event: bytes) -> tuple[bytes, bytes | None]:

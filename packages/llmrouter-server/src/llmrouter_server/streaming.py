@@ -10,9 +10,9 @@ import msgspec
 from llmrouter_server.asgi import Response
 from llmrouter_server.call import Call
 from llmrouter_server.errors import GatewayError
-from llmrouter_server.parsing import Fields, decode_fields, with_field
+from llmrouter_server.parsing import Fields, decode_fields, with_fields
 from llmrouter_server.report import headers_of
-from llmrouter_server.sse import DONE, EventSplitter, EventTooLargeError, event_of, split_event
+from llmrouter_server.sse import DONE, EventSplitter, event_of, split_event
 from llmrouter_server.upstream import Answer, Fault
 
 logger = logging.getLogger(__name__)
@@ -92,22 +92,19 @@ class Relay:
         data = await self._answer.part()
         if not data:
             raise Fault("broken", "the upstream's answer ended before it was complete", 502)
-        try:
-            events = self._splitter.feed(data)
-        except EventTooLargeError:
-            raise Fault("garbage", "an event of the upstream's answer is too large", 502) from None
         written = []
-        for event in events:
-            if self._ended:
-                break
-            try:
+        try:
+            for event in self._splitter.feed(data):
                 written.append(self._rewritten(event))
-            except Fault as fault:
-                if not self._begun:
-                    raise
-                # What came before it is written first.
-                self._fault = fault
-                break
+                if self._ended:
+                    break
+            if self._splitter.too_large and not self._ended:
+                raise Fault("garbage", "an event of the upstream's answer is too large", 502)
+        except Fault as fault:
+            if not self._begun:
+                raise
+            # What came before it is written first.
+            self._fault = fault
         return b"".join(written)
 
     def _rewritten(self, event: bytes) -> bytes:
@@ -145,7 +142,7 @@ class Relay:
             report.cost = call.cost
             changed["llmrouter"] = report.encode()
         self._begun = True
-        return event_of(with_field(fields, **changed), others)
+        return event_of(with_fields(fields, **changed), others)
 
 
 def _broken(fault: Fault) -> GatewayError:

@@ -90,7 +90,7 @@ class Worker:
             gateway = self._open()
             self._app = Application(gateway, gateway_routes(), log)
             _spare_the_collector()
-            server = _server(self._app, gateway.settings.shutdown_seconds)
+            server = make_server(self._app, gateway.settings.shutdown_seconds)
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self._stop, server)
             loop.add_signal_handler(signal.SIGHUP, self._hang_up, log)
@@ -193,7 +193,13 @@ def _spare_the_collector() -> None:
     gc.freeze()
 
 
-def _server(app: Application, shutdown_seconds: float) -> Server:
+def make_server(app: Application, shutdown_seconds: float) -> Server:
+    """Return a server of an application.
+
+    Args:
+        app: The application.
+        shutdown_seconds: How long running answers may take when it stops.
+    """
     return Server(
         uvicorn.Config(
             app,
