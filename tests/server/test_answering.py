@@ -64,7 +64,7 @@ def test_a_request_reaches_the_upstream_with_its_model_and_all_other_fields(
 
 
 def test_fields_pass_byte_for_byte(serve: Serve, raw_upstream: StartRaw) -> None:
-    odd = b'{"id" : "x","choices":[ {"a" :1.0e0 , "b":"\\u00fc"} ], "model":"m","big":123456789012345678901234567890}'
+    odd = b'{"id" : "x","choices":[ {"a" :1.0e0 , "b":"\\u00fc"} ], "model":"m","big":1234567890123456789012}'
     raw = raw_upstream(answer_with(json_answer(odd)))
     serving = serve({"one": {"api_endpoint": raw.url}})
     body = b'{"messages" : [{"role":"user","content":"\\u0041"} ],"x" : {"y" :1e3 ,"z":"\\/"}}'
@@ -75,7 +75,7 @@ def test_fields_pass_byte_for_byte(serve: Serve, raw_upstream: StartRaw) -> None
     assert b'[{"role":"user","content":"\\u0041"} ]' in sent
     assert b'{"y" :1e3 ,"z":"\\/"}' in sent
     assert b'[ {"a" :1.0e0 , "b":"\\u00fc"} ]' in response.content
-    assert b"123456789012345678901234567890" in response.content
+    assert b"1234567890123456789012" in response.content
 
 
 def test_a_candidate_is_asked_without_routing(serve: Serve, upstream: Upstream) -> None:

@@ -77,8 +77,10 @@ class Supervisor:
         await asyncio.gather(*(self._keep(place, folder) for place in range(self._count)))
 
     def _stop(self) -> None:
-        # A second signal reaches the workers too, and has them end at once.
+        # The workers close theirs; while this one is open, connections would wait for nobody.
+        self._listener.close()
         self._stopping.set()
+        # A second signal reaches the workers too, and has them end at once.
         self._tell(signal.SIGTERM)
 
     def _tell(self, number: signal.Signals) -> None:
