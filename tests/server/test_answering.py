@@ -32,7 +32,6 @@ def test_headers_tell_the_decision(serve: Serve) -> None:
     assert headers["x-llmrouter-model"] == "small"
     assert headers["x-llmrouter-router"] == "randomrouter"
     assert headers["x-llmrouter-attempts"] == "1"
-    assert float(headers["x-llmrouter-cost"]) == pytest.approx(11e-6)
     assert headers["x-llmrouter-request-id"].startswith("req_")
     assert "x-llmrouter-fallback" not in headers
 

@@ -13,7 +13,6 @@ from llmrouter_server.asgi import Request, Response
 from llmrouter_server.call import Call
 from llmrouter_server.candidates import Candidate
 from llmrouter_server.choosing import choose
-from llmrouter_server.errors import GatewayError
 from llmrouter_server.parsing import Asked, ChatAsked, TextAsked, decode_fields, parser_of
 from llmrouter_server.plain import plain_answer
 from llmrouter_server.requirements import Demand
@@ -65,7 +64,7 @@ async def answer(request: Request, kind: Kind) -> Response:
     call = Call(request, asked, decode_fields(body), demand, choice.decision)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + gateway.settings.total_seconds
-    error = GatewayError(503, "No candidate was tried.")
+    failed: tuple[str, Fault] | None = None
     for name in choice.order():
         if call.attempts == gateway.settings.max_attempts or (call.attempts and loop.time() >= deadline):
             break
@@ -75,8 +74,10 @@ async def answer(request: Request, kind: Kind) -> Response:
             return await _attempt(call, kind.url(candidate), deadline)
         except Fault as fault:
             call.failed(fault)
-            error = fault.error(name)
-    raise error
+            failed = name, fault
+    if failed is None:
+        raise RuntimeError("no candidate was tried")  # a choice has one at least
+    raise failed[1].error(failed[0])
 
 
 async def _attempt(call: Call, url: URL, deadline: float) -> Response:

@@ -93,8 +93,6 @@ def headers_of(report: Report) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-llmrouter-router", _value(report.router)))
     if report.fallback:
         headers.append((b"x-llmrouter-fallback", b"true"))
-    if report.cost is not None:
-        headers.append((b"x-llmrouter-cost", b"%.9g" % report.cost))
     return headers
 
 
