@@ -249,7 +249,7 @@ class Upstreams:
     async def _raise(self, response: aiohttp.ClientResponse, candidate: Candidate) -> None:
         status = response.status
         if status in _FAULTS or not 400 <= status < 500:
-            wait = _seconds(response.headers.get("retry-after"))
+            wait = seconds_of(response.headers.get("retry-after"))
             if status == 429:
                 raise Fault("status", "the upstream has too many requests (429)", 429, wait)
             if status in (401, 402, 403):
@@ -286,7 +286,7 @@ def fault_of(error: BaseException, candidate: Candidate) -> Fault:
     return Fault("garbage", "the upstream did not answer as HTTP has it", 502)
 
 
-def _seconds(header: str | None) -> float | None:
+def seconds_of(header: str | None) -> float | None:
     """Return the seconds that a header ``Retry-After`` asks for: a number or a date."""
     if not header:
         return None
