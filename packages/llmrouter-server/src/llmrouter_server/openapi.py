@@ -62,9 +62,9 @@ _COMMON = {
     "model": _MODEL,
     "stream": {"type": ["boolean", "null"]},
     "stream_options": {"type": ["object", "null"]},
-    "max_tokens": {"type": ["integer", "null"], "minimum": 1},
-    "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1},
-    "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+    "max_tokens": {"type": ["number", "null"], "minimum": 1},
+    "max_completion_tokens": {"type": ["number", "null"], "minimum": 1},
+    "n": {"type": ["number", "null"], "minimum": 1, "maximum": 128},
     "tools": {"type": ["array", "null"], "items": {"type": "object"}},
     "functions": {"type": ["array", "null"], "items": {"type": "object"}},
 }
@@ -227,8 +227,11 @@ def _schemas() -> dict[str, Any]:
         },
         "RouteRequest": {
             "type": "object",
-            "properties": {**_COMMON, "messages": _MESSAGES, "query": {"type": "string"}},
-            "anyOf": [{"required": ["messages"]}, {"required": ["query"]}],
+            "properties": {**_COMMON, "messages": _MESSAGES, "query": {"type": ["string", "null"]}},
+            "anyOf": [
+                {"required": ["messages"]},
+                {"required": ["query"], "properties": {"query": {"type": "string"}}},
+            ],
         },
         "Decision": {
             "type": "object",

@@ -11,7 +11,8 @@ from llmrouter.completion.messages import Mode, query_of
 from llmrouter_server.errors import GatewayError
 
 Fields = dict[str, msgspec.Raw]
-Tokens = Annotated[int, msgspec.Meta(ge=1)]
+# Numbers are read as such: 1.0 is a whole number in JSON.
+Tokens = Annotated[float, msgspec.Meta(ge=1)]
 T = TypeVar("T")
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
@@ -37,7 +38,7 @@ class Asked(msgspec.Struct, kw_only=True):
     stream_options: dict[str, Any] | None = None
     max_tokens: Tokens | None = None
     max_completion_tokens: Tokens | None = None
-    n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
+    n: Annotated[float, msgspec.Meta(ge=1, le=128)] | None = None
     tools: list[dict[str, Any]] | None = None
     functions: list[dict[str, Any]] | None = None
 
@@ -47,7 +48,7 @@ class Asked(msgspec.Struct, kw_only=True):
         raise NotImplementedError
 
     @property
-    def answer_tokens(self) -> int | None:
+    def answer_tokens(self) -> float | None:
         """The most tokens that an answer may have."""
         return self.max_completion_tokens or self.max_tokens
 

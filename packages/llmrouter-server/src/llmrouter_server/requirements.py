@@ -50,7 +50,7 @@ class Demand:
         answer = self._asked.answer_tokens or 0
         if window is not None and self._size + answer > window and self.prompt_tokens + answer > window:
             wanted = f"about {self.prompt_tokens} tokens" + (
-                f" and {answer} for the answer" if answer else ""
+                f" and {answer:g} for the answer" if answer else ""
             )
             return f"its context window is {window} tokens, and the request has {wanted}"
         return None
@@ -98,7 +98,7 @@ def able(candidates: Mapping[str, Candidate], names: Iterable[str], demand: Dema
     )
 
 
-def cost_estimate(candidate: Candidate, demand: Demand, answer_tokens: int) -> float:
+def cost_estimate(candidate: Candidate, demand: Demand, answer_tokens: float) -> float:
     """Return what an answer may cost in USD; 0 where the price is unknown."""
     price: Any = candidate.endpoint.price
-    return price.cost(demand.prompt_tokens, answer_tokens) if price is not None else 0.0
+    return float(price.cost(demand.prompt_tokens, answer_tokens)) if price is not None else 0.0
