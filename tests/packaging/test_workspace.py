@@ -30,7 +30,7 @@ DISTRIBUTIONS = {
 # Those who call to_pandas have pandas; transformers brings huggingface_hub, and core's extra numpy and torch.
 NOT_REQUIRED = {"pandas", "huggingface_hub"}
 COME_WITH_CORE = {"llmrouter-threshold": {"numpy", "torch"}}
-# Only the files of wordllama are read; uvicorn imports httptools, and the exporter is a part of opentelemetry.
+# Of wordllama only files are read; uvicorn imports httptools, and the exporter is a part of opentelemetry.
 NOT_IMPORTED = {"wordllama", "httptools", "opentelemetry-exporter-otlp-proto-http"}
 NEED_TORCH = {"llmrouter/models/checkpoint.py", "llmrouter/models/meta_router.py"}
 

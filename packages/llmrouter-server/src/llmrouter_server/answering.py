@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from llmrouter_server import tracing
-from llmrouter_server.asgi import Request, Response
+from llmrouter_server.asgi import ClientGone, Request, Response
 from llmrouter_server.call import Call
 from llmrouter_server.candidates import Candidate
 from llmrouter_server.choosing import choose
@@ -68,6 +68,9 @@ async def answer(request: Request, kind: Kind) -> Response:
     for name in choice.order():
         if call.attempts == gateway.settings.max_attempts or (call.attempts and loop.time() >= deadline):
             break
+        if request.gone:
+            # It left in the very moment in which a time limit ended the call before.
+            raise ClientGone
         candidate = gateway.candidates[name]
         call.begin(candidate)
         try:

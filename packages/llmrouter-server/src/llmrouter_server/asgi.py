@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from llmrouter_server.errors import GatewayError
-from llmrouter_server.timing import TimeLimitError, within
+from llmrouter_server.timing import Alarm, TimeLimitError, within
 
 if TYPE_CHECKING:
     from llmrouter_server.access_log import Entry
@@ -23,7 +23,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 JSON = b"application/json"
-_WATCH_AFTER_SECONDS = 0.1
+_WATCH_AFTER_SECONDS = 0.05
 # Headers that something here reads; the others are never decoded.
 _READ = frozenset(
     (
@@ -55,9 +55,9 @@ class Request:
     """
 
     __slots__ = (
+        "_alarm",
         "_receive",
         "_task",
-        "_timer",
         "_watcher",
         "arguments",
         "entry",
@@ -84,7 +84,7 @@ class Request:
         self.gone = False
         self._receive = receive
         self._task: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     async def json_body(self) -> bytes:
@@ -130,12 +130,14 @@ class Request:
         A task that waits for that costs a tenth of a request, so one that is answered at once does without.
         """
         self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._begin_watching)
+        when = asyncio.get_running_loop().time() + _WATCH_AFTER_SECONDS
+        self._alarm = Alarm(when, self._begin_watching)
+        self._alarm.set()
 
     def end_watch(self) -> None:
         """Stop watching."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._alarm is not None:
+            self._alarm.clear()
         if self._watcher is not None:
             self._watcher.remove_done_callback(self._left)
             self._watcher.cancel()

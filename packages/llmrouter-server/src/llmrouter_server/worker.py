@@ -188,9 +188,13 @@ class Worker:
 
 
 def _spare_the_collector() -> None:
-    """Keep what is there for good, modules and routers, out of every garbage collection."""
+    """Keep what is there for good out of every garbage collection, and collect less often.
+
+    Requests leave few cycles behind.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def make_server(app: Application, shutdown_seconds: float) -> Server:
