@@ -145,7 +145,7 @@ def test_only_quick_routers_that_nobody_observes_decide_at_once() -> None:
 
 
 def test_a_quick_router_that_fails_is_an_error() -> None:
-    deciding = DirectDecider(DecisionEngine(QuickRouter(), "echo"), Metrics())
+    deciding = DirectDecider(DecisionEngine(QuickRouter(), "echo"))
     with pytest.raises(GatewayError) as caught:
         asyncio.run(deciding.decide({"query": "fail"}))
     assert caught.value.code == "router_failed"

@@ -66,7 +66,10 @@ class Metrics:
         tokens = counter("tokens", "Tokens, as the upstreams counted them.", "model", "direction")
         cost = counter("cost_usd", "What answers cost in USD, where prices are known.", "model")
         decide = histogram(
-            "decide_seconds", "From asking for a decision to having it.", ("router",), _DECIDE_SECONDS
+            "decide_seconds",
+            "From asking a router that has a thread to its decision.",
+            ("router",),
+            _DECIDE_SECONDS,
         )
         batch = histogram("decide_batch_size", "Requests put to a router at once.", ("router",), _BATCH)
         self._tally: defaultdict[Counter, float] = defaultdict(float)

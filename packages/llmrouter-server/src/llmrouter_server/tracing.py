@@ -58,6 +58,11 @@ def stop() -> None:
         _tracer = None
 
 
+def active() -> bool:
+    """Whether anything is traced."""
+    return _tracer is not None
+
+
 def span(name: str, attributes: Mapping[str, Any]) -> contextlib.AbstractContextManager[Any]:
     """Return a context that traces a step within a request, or does nothing."""
     if _tracer is None:
