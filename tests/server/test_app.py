@@ -304,7 +304,8 @@ def test_metrics_are_told_as_text(serve: Serve) -> None:
     serving.chat()
     response = serving.client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")
-    assert 'llmrouter_answers_total{model="small",router="randomrouter"} 1.0' in response.text
+    counted = 'llmrouter_answers_total{model="small",router="randomrouter"} 1.0'
+    wait_until(lambda: counted in serving.client.get("/metrics").text)
 
 
 def test_many_requests_at_once_get_each_its_own_answer(serve: Serve, upstream: Upstream) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import BinaryIO
@@ -17,8 +16,6 @@ import msgspec
 
 logger = logging.getLogger(__name__)
 
-# How long lines are gathered, so that a busy gateway writes some hundred at once.
-_GATHER_SECONDS = 0.1
 # Batches that wait while whoever reads the log is slow; later ones are dropped, and counted.
 _WAITING = 100
 
@@ -38,7 +35,9 @@ class Entry(msgspec.Struct):
         attempts: Upstreams called.
         stream: Whether the answer was streamed.
         error: Code of the error; of a stream that broke too.
+        route: The route that it took, such as ``/v1/models/{id...}``.
         decide_ms: Time until the decision was there.
+        upstream_ms: Time from the call of the candidate that answered to the first part of its answer.
         first_byte_ms: Time until the answer began.
         ms: Time until it ended.
         bytes_in: Size of the request's body.
@@ -59,7 +58,9 @@ class Entry(msgspec.Struct):
     attempts: int = 0
     stream: bool = False
     error: str | None = None
+    route: str = "none"
     decide_ms: float | None = None
+    upstream_ms: float | None = None
     first_byte_ms: float | None = None
     ms: float = 0.0
     bytes_in: int = 0
@@ -85,19 +86,16 @@ class AccessLog:
         self._path = Path(path) if path is not None else None
         self._stream = self._open()
         self._encode = msgspec.json.Encoder().encode
-        self._lines: list[bytes] = []
-        self._scheduled = False
         self._batches: queue.Queue[bytes | Callable[[], None] | None] = queue.Queue(_WAITING)
         self._dropped = 0
         self._thread = threading.Thread(target=self._write, name="access log", daemon=True)
         self._thread.start()
 
-    def add(self, entry: Entry) -> None:
-        """Log an entry; only on the event loop."""
-        self._lines.append(self._encode(entry))
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._hand_over)
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Log some entries."""
+        encode = self._encode
+        if not self._put(b"\n".join([*(encode(entry) for entry in entries), b""])):
+            self._dropped += len(entries)
 
     def reopen(self) -> None:
         """Open the file anew, as after it was rotated."""
@@ -105,20 +103,12 @@ class AccessLog:
             self._put(self._reopen)
 
     def close(self) -> None:
-        """Write what is gathered, and end."""
-        self._hand_over()
+        """End, once all is written."""
         try:
             self._batches.put(None, timeout=1)
         except queue.Full:  # nobody reads; the thread is a daemon
             return
         self._thread.join(timeout=5)
-
-    def _hand_over(self) -> None:
-        self._scheduled = False
-        if self._lines:
-            lines, self._lines = self._lines, []
-            if not self._put(b"\n".join([*lines, b""])):
-                self._dropped += len(lines)
 
     def _put(self, item: bytes | Callable[[], None]) -> bool:
         try:

@@ -116,7 +116,7 @@ class Call:
     def first_byte(self) -> None:
         """Note that the answer has begun, and well: from now on it is this candidate's."""
         self.candidate.cooldown.success()
-        self.request.gateway.metrics.first_byte(self.candidate.name).observe(perf_counter() - self._sent)
+        self.request.entry.upstream_ms = round((perf_counter() - self._sent) * 1000, 3)
 
     def failed(self, fault: Fault) -> None:
         """Note that the candidate failed."""
@@ -157,26 +157,15 @@ class Call:
         return self.candidate.endpoint.cost(self.usage.prompt_tokens, self.usage.completion_tokens)
 
     def answered(self) -> None:
-        """Note that the answer is complete: count its tokens, and charge it."""
-        request, model = self.request, self.candidate.name
-        metrics, entry = request.gateway.metrics, request.entry
+        """Note that the answer is complete, with its tokens and cost, and charge it."""
+        entry = self.request.entry
         entry.error = None
-        metrics.add(metrics.answers(entry.router or "", model))
-        cost = self.cost
         if self.usage is not None:
             entry.prompt_tokens, entry.completion_tokens = (
                 self.usage.prompt_tokens,
                 self.usage.completion_tokens,
             )
-            for direction, tokens in (
-                ("prompt", entry.prompt_tokens),
-                ("completion", entry.completion_tokens),
-            ):
-                if tokens:
-                    metrics.add(metrics.tokens(model, direction), tokens)
-        if cost is not None:
-            entry.cost = cost
-            metrics.add(metrics.cost(model), cost)
+            entry.cost = self.cost
         self.settle()
 
     def settle(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +19,9 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:
+    from llmrouter_server.access_log import Entry
 
 # Set by the supervisor, before this is imported: where several workers keep their numbers.
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
@@ -92,6 +97,25 @@ class Metrics:
     def add(self, counter: Counter, amount: float = 1) -> None:
         """Count; only on the event loop. What is counted is gathered, for a lock each costs more."""
         self._tally[counter] += amount
+
+    def count(self, entries: Sequence[Entry]) -> None:
+        """Count requests that finished."""
+        add = self.add
+        for entry in entries:
+            add(self.requests(entry.route, entry.status))
+            self.seconds(entry.route).observe(entry.ms / 1000)
+            model = entry.model
+            if model is None or entry.upstream_ms is None:
+                continue
+            self.first_byte(model).observe(entry.upstream_ms / 1000)
+            if entry.error is None:
+                add(self.answers(entry.router or "", model))
+            if entry.prompt_tokens:
+                add(self.tokens(model, "prompt"), entry.prompt_tokens)
+            if entry.completion_tokens:
+                add(self.tokens(model, "completion"), entry.completion_tokens)
+            if entry.cost is not None:
+                add(self.cost(model), entry.cost)
 
     def flush(self) -> None:
         """Bring what was gathered into the metrics."""
