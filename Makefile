@@ -7,10 +7,10 @@ SETUP = .venv/$(HATCH).stamp
 ARGS =
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test coverage check format bench bench-quality build clean
+.PHONY: help setup demo test coverage check format bench bench-quality bench-gateway build clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(SETUP): scripts/bootstrap
 	@scripts/bootstrap '$(HATCH)'
@@ -41,6 +41,9 @@ bench: $(SETUP) ## run the benchmarks; ARGS is passed to benchmarks/run.py
 
 bench-quality: $(SETUP) ## train and evaluate thresholdrouter on real outcomes, where they lie beside the project
 	scripts/in-env default python benchmarks/quality.py $(ARGS)
+
+bench-gateway: $(SETUP) ## measure the gateway beside LiteLLM and a bare pass-through; needs nginx and wrk
+	scripts/in-env default python benchmarks/gateway.py $(ARGS)
 
 build: $(SETUP) ## build the sdist and wheel of every package into dist/
 	@rm -rf dist

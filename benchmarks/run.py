@@ -7,18 +7,17 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import contract
 import routing
 import startup
 import throughput
-from result import Result
+from result import HEADER, Result, as_json
 from surroundings import make_bare
 
 BENCHMARKS = {"startup": startup, "contract": contract, "throughput": throughput, "routing": routing}
-LINE = "{:<52} {:>9} {:>15}  {:>6}  {:<9}  {}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,36 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     print(f"Python {platform.python_version()}, {os.cpu_count()} processors; making a bare environment\n")
     bare = make_bare()
-    print(LINE.format("what", "median", "lowest-highest", "limit", "unit", ""))
-    results = []
+    print(HEADER)
+    results: list[Result] = []
     for name in options.names or BENCHMARKS:
         for result in BENCHMARKS[name].measure(bare):
-            print(_line(result), flush=True)
+            print(result.line, flush=True)
             results.append(result)
     print(f"\nx: multiples of the time of: python -c {startup.FLOOR!r}")
     print("x sklearn: of HashingVectorizer, TfidfTransformer and two LogisticRegression on the same texts")
     print("Both are run in turn, and the median is that of the ratios round by round: compare")
     print("these, for the times themselves depend on what else the machine does.")
     if options.json:
-        options.json.write_text(json.dumps(_report(results), indent=2) + "\n")
+        options.json.write_text(json.dumps(as_json(results), indent=2) + "\n")
     return 0 if all(result.ok for result in results) else 1
-
-
-def _line(result: Result) -> str:
-    spread = f"{result.low:.2f}-{result.high:.2f}"
-    verdict = "ok" if result.ok else "over"
-    return LINE.format(
-        result.what, f"{result.measured:.2f}", spread, f"{result.limit:.3g}", result.unit, verdict
-    )
-
-
-def _report(results: Iterable[Result]) -> dict[str, object]:
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "results": [{**result._asdict(), "ok": result.ok} for result in results],
-    }
 
 
 if __name__ == "__main__":

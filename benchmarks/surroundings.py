@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,27 +83,48 @@ def environ() -> dict[str, str]:
 
 
 def make_bare() -> Bare:
-    """Build the wheels and make an environment with them; pip compiles the bytecode."""
+    """Build the wheels and make an environment with them."""
     shutil.rmtree(BENCH, ignore_errors=True)
-    wheels = folder("wheels")
-    for name in PACKAGES:
+    return make_environment(BENCH / "bare", build_wheels(folder("wheels"), PACKAGES))
+
+
+def build_wheels(target: Path, packages: Iterable[str]) -> list[Path]:
+    """Build the wheels of these packages of ours into an empty folder."""
+    for name in packages:
         package = ROOT / "packages" / name
-        _quietly([sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", wheels, package])
-    return _environment("bare", sorted(wheels.glob("*.whl")))
+        quietly([sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", target, package])
+    return sorted(target.glob("*.whl"))
+
+
+def make_environment(place: Path, requirements: Sequence[str | Path]) -> Bare:
+    """Make a virtual environment with what pip resolves these to; pip compiles the bytecode."""
+    bare = Bare(place)
+    quietly([sys.executable, "-m", "venv", "--clear", "--without-pip", bare.folder])
+    install(bare, "--constraint", ROOT / "constraints.txt", *requirements)
+    return bare
+
+
+def install(bare: Bare, *arguments: str | Path) -> None:
+    """Have our own pip install into an environment."""
+    quietly([sys.executable, "-m", "pip", "--python", bare.python, "install", "--compile", *arguments])
+
+
+def quietly(command: Sequence[str | Path]) -> None:
+    """Run a command to its end; what it printed is shown only where it failed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command} failed:\n{done.stdout}{done.stderr}")
 
 
 def make_torch() -> Bare:
     """Make an environment with thresholdrouter, and scikit-learn to compare it with."""
-    wheels = folder("wheels-torch")
-    package = ROOT / "packages" / "llmrouter-threshold"
-    _quietly([sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", wheels, package])
-    found = [*folder("wheels").glob("llmrouter_core-*.whl"), *wheels.glob("*.whl")]
-    return _environment("torch", [*sorted(found), *TORCH])
+    wheels = build_wheels(folder("wheels-torch"), ["llmrouter-threshold"])
+    return make_environment(BENCH / "torch", [*folder("wheels").glob("llmrouter_core-*.whl"), *wheels, *TORCH])
 
 
 def make_crowded() -> Bare:
     """Make another environment, with made-up plugins beside ours."""
-    crowded = _environment("crowded", sorted(folder("wheels").glob("*.whl")))
+    crowded = make_environment(BENCH / "crowded", sorted(folder("wheels").glob("*.whl")))
     for number in range(PLUGINS):
         _add_plugin(crowded.site, number)
     compileall.compile_dir(crowded.site, quiet=1)
@@ -118,13 +139,6 @@ def make_config() -> Path:
     return place / "config.yaml"
 
 
-def _environment(name: str, packages: Sequence[str | Path]) -> Bare:
-    bare = Bare(BENCH / name)
-    _quietly([sys.executable, "-m", "venv", "--without-pip", bare.folder])
-    _quietly([sys.executable, "-m", "pip", "--python", bare.python, "install", "--compile", *packages])
-    return bare
-
-
 def _add_plugin(site: Path, number: int) -> None:
     package = site / f"llmrouter_made_up_{number}"
     package.mkdir()
@@ -137,9 +151,3 @@ def _add_plugin(site: Path, number: int) -> None:
     info.mkdir()
     (info / "METADATA").write_text(metadata)
     (info / "entry_points.txt").write_text(f"[llmrouter]\nmade-up-{number} = {package.name}.plugin\n")
-
-
-def _quietly(command: list[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{command} failed:\n{done.stdout}{done.stderr}")

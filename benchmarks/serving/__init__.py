@@ -1,0 +1,1 @@
+"""What benchmarks/gateway.py starts, drives and measures."""
