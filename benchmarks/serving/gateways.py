@@ -44,6 +44,7 @@ class Ours(NamedTuple):
         config = _write_config(self.bare, name, router, endpoint)
         command: list[str | Path] = [_script(self.bare), "serve", "--router", router, "--config", config]
         command += ["--keys-file", self.keys, "--host", HOST, "--port", str(port), *more]
+        command += ["--access-log", place("work", name) / "access.log"]
         return Program(name, command, port, "/readyz", surroundings.environ(), place("work"))
 
 
@@ -57,8 +58,7 @@ def ours() -> Ours:
         _run(bare, "train", "--router", "thresholdrouter", "--config", config, at=project)
     keys = place("work") / "keys.json"
     keys.unlink(missing_ok=True)
-    told = _run(bare, "keys", "create", "bench", "--keys-file", str(keys), "--json")
-    return Ours(bare, keys, json.loads(told)["key"])
+    return Ours(bare, keys, _run(bare, "keys", "create", "bench", "--keys-file", str(keys)).strip())
 
 
 def baseline(endpoint: str) -> Program:

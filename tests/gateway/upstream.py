@@ -59,7 +59,9 @@ class Exchange:
         lines = [f"HTTP/1.1 {status} Reason", *(f"{name}: {value}" for name, value in told.items())]
         await self.send("\r\n".join([*lines, "", ""]).encode())
 
-    async def whole(self, body: bytes, status: int = 200, kind: str = "application/json", **more: str) -> None:
+    async def whole(
+        self, body: bytes, status: int = 200, kind: str = "application/json", **more: str
+    ) -> None:
         """Write a whole answer."""
         await self.head(status, kind, content_length=str(len(body)), **more)
         await self.send(body)
@@ -72,7 +74,7 @@ class Exchange:
 Behaviour = Callable[[Exchange], Awaitable[None]]
 
 
-class Cut(Exception):  # noqa: N818 - it is no error
+class Cut(Exception):
     """The connection is to be closed without another word."""
 
 
@@ -173,6 +175,8 @@ class Upstream:
             return False
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
+        if isinstance(answering.exception(), OSError):
+            received.gone.set()
         answering.result()
         return True
 
@@ -222,9 +226,9 @@ async def answers(exchange: Exchange) -> None:
         told = events(usage=bool((asked.get("stream_options") or {}).get("include_usage")))
         await streams(told)(exchange)
     elif exchange.received.path.endswith("/chat/completions"):
-        await exchange.whole(json.dumps(completion()).encode())
+        await says(json.dumps(completion()).encode())(exchange)
     else:
-        await exchange.whole(json.dumps(text_completion()).encode())
+        await says(json.dumps(text_completion()).encode())(exchange)
 
 
 def says(body: bytes, kind: str = "application/json", status: int = 200, **headers: str) -> Behaviour:
@@ -243,14 +247,17 @@ def fails(status: int, message: str = "It failed.", **headers: str) -> Behaviour
 
 
 def streams(
-    told: list[bytes], *, pause: float = 0, then: Behaviour | None = None, proceed: threading.Event | None = None
+    told: list[bytes],
+    *,
+    pause: float = 0,
+    then: Behaviour | None = None,
+    proceed: threading.Event | None = None,
 ) -> Behaviour:
     """Stream events.
 
     Args:
         told: The events.
-        pause: Seconds between them.
-        then: What comes in place of the end.
+        then: What comes after them, before the end.
         proceed: What is waited for after the first event.
     """
 
@@ -260,7 +267,6 @@ def streams(
             await exchange.chunk(data)
             if number == 0 and proceed is not None:
                 await asyncio.get_running_loop().run_in_executor(None, proceed.wait, SECONDS)
-            await asyncio.sleep(pause)
         if then is not None:
             await then(exchange)
         await exchange.send(b"0\r\n\r\n")
@@ -311,8 +317,10 @@ def trickles(seconds: float) -> Behaviour:
     """Answer byte by byte, with a pause after each."""
 
     async def behave(exchange: Exchange) -> None:
-        body = json.dumps(completion()).encode()
-        await exchange.head(200, content_length=str(len(body)))
+        streamed = exchange.received.json.get("stream")
+        body = b"".join(events()) if streamed else json.dumps(completion()).encode()
+        kind = "text/event-stream" if streamed else "application/json"
+        await exchange.head(200, kind, content_length=str(len(body)))
         for number in range(len(body)):
             await exchange.send(body[number : number + 1])
             await asyncio.sleep(seconds)
