@@ -33,6 +33,7 @@ class Setting(NamedTuple):
     """What the benchmarks share: our gateway, and the ports of the upstream, which streams on one of them."""
 
     ours: gateways.Ours
+    nginx: int
     upstream: int
     streaming: int
     rounds: int
@@ -54,10 +55,10 @@ def side_by_side(setting: Setting) -> Iterator[Result]:
     bodies = gateways.write_bodies()
     with ExitStack() as stack:
         servers = {name: stack.enter_context(running(program)) for name, program in programs.items()}
-        targets = {UPSTREAM: Target(setting.upstream, "")}
+        targets = {UPSTREAM: Target(setting.upstream, "", setting.nginx)}
         for name, server in servers.items():
             key = gateways.MASTER_KEY if name == LITELLM else setting.ours.key
-            targets[name] = Target(server.program.port, key)
+            targets[name] = Target(server.program.port, key, server.process.pid)
         yield from throughput(targets, bodies, setting.rounds)
         yield from latency(targets, bodies, setting.rounds)
 
@@ -66,8 +67,9 @@ def first_chunk(setting: Setting) -> Iterator[Result]:
     """The first chunk of a stream."""
     program = setting.ours.serve(RANDOM, f"http://{HOST}:{setting.streaming}", name="streaming")
     bodies = gateways.write_bodies("streamed", stream=True)
-    with running(program):
-        upstream, ours = Target(setting.streaming, ""), Target(program.port, setting.ours.key)
+    with running(program) as server:
+        upstream = Target(setting.streaming, "", setting.nginx)
+        ours = Target(program.port, setting.ours.key, server.process.pid)
         yield from streams.first_chunk(upstream, ours, bodies, setting.rounds)
 
 
@@ -117,8 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ours = gateways.ours()
     upstream, streaming = nginx(place("work"))
     results: list[Result] = []
-    with running(upstream):
-        setting = Setting(ours, upstream.port, streaming, options.rounds)
+    with running(upstream) as server:
+        setting = Setting(ours, server.process.pid, upstream.port, streaming, options.rounds)
         print(f"\n{HEADER}")
         for name in options.names or BENCHMARKS:
             for result in BENCHMARKS[name](setting):

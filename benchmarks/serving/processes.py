@@ -122,6 +122,18 @@ def resident(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def cpu_seconds(process: int) -> float:
+    """The processor time that a process and all below it have used, in seconds."""
+    ticks = 0
+    for member in family(process):
+        try:
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # ended meanwhile
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _is_ready(program: Program) -> bool:
     connection = http.client.HTTPConnection(HOST, program.port, timeout=5)
     try:

@@ -29,12 +29,13 @@ def start_to_ready(program: Program, rounds: int) -> Iterator[Result]:
 def memory_growth(program: Program, key: str, bodies: Path) -> Iterator[Result]:
     """Measure how much resident memory a fresh gateway adds over many requests after a warm-up."""
     with running(program) as server:
-        for _ in _slices(Target(program.port, key), bodies, WARM_UP):
+        target = Target(program.port, key, server.process.pid)
+        for _ in _slices(target, bodies, WARM_UP):
             continue
-        before = resident(server.process.pid)
+        before = resident(target.process)
         grown = []
-        for _ in _slices(Target(program.port, key), bodies, REQUESTS):
-            grown.append((resident(server.process.pid) - before) / 1e6)
+        for _ in _slices(target, bodies, REQUESTS):
+            grown.append((resident(target.process) - before) / 1e6)
     yield result("resident memory after a warm-up", [before / 1e6], None, "MB")
     yield Result(f"{REQUESTS:,} more requests add to it", grown[-1], min(grown), max(grown), 20, "MB")
 

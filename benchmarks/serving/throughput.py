@@ -31,6 +31,12 @@ def throughput(targets: Mapping[str, Target], bodies: Path, rounds: int) -> Iter
     yield _ratio("randomrouter / bare", rates[RANDOM], rates[BARE], 0.8)
     yield _ratio("thresholdrouter / bare", rates[THRESHOLD], rates[BARE], None)
     yield _ratio("thresholdrouter / LiteLLM", rates[THRESHOLD], rates[LITELLM], None)
+    # What these do not depend on is how much of the processor others had meanwhile.
+    cpu = {name: [load.cpu for load in loads[name]] for name in targets}
+    for name in targets:
+        yield result(f"{name}, processor time a request", cpu[name], None, "ms")
+    yield _ratio("bare / randomrouter, processor time", cpu[BARE], cpu[RANDOM], None)
+    yield _ratio("bare / thresholdrouter, processor time", cpu[BARE], cpu[THRESHOLD], None)
 
 
 def latency(targets: Mapping[str, Target], bodies: Path, rounds: int) -> Iterator[Result]:

@@ -84,9 +84,10 @@ class Gateway:
         return path.read_text() if path.exists() else ""
 
     def entries(self, count: int) -> list[Any]:
-        """The entries of the access log, once there are so many."""
-        wait_for(lambda: self.access_log().count("\n") >= count)
-        return [json.loads(line) for line in self.access_log().splitlines()]
+        """The entries of the access log for requests with a body, once there are so many."""
+        wait_for(lambda: self.access_log().count('"POST"') >= count)
+        lines = self.access_log().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n") and '"POST"' in line]
 
     def get(self, path: str, **headers: str) -> Answer:
         """GET a path."""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.client import Gateway
-from tests.gateway.upstream import HOST, Upstream
+from tests.gateway.upstream import HOST, Upstream, answers
 
 COMMAND = str(Path(sys.executable).with_name("llmrouter"))
 # A router for tests: the query's first words name the candidates in the order of preference.
@@ -40,11 +40,23 @@ STOP_SECONDS = 20
 Serve = Callable[..., Gateway]
 
 
+@pytest.fixture
+def hidden() -> tuple[str, ...]:
+    """Nothing: all commands are there, as they are for users."""
+    return ()
+
+
 @pytest.fixture(scope="module")
 def llm() -> Iterator[Upstream]:
     """Run an upstream that does as tests tell it."""
     with Upstream().running() as upstream:
         yield upstream
+
+
+@pytest.fixture(autouse=True)
+def well(llm: Upstream) -> None:
+    """Have the candidate one answer well, whatever the test before had it do."""
+    llm.behave("one", answers)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,8 @@ def gateway(serve_module: Serve) -> Gateway:
 def _fields(body: bytes) -> dict[str, str]:
     """The top-level fields of an object, each as it is written."""
     decoder, text = json.JSONDecoder(), body.decode()
-    fields, place = {}, text.index("{") + 1
+    fields: dict[str, str] = {}
+    place = text.index("{") + 1
     while True:
         while text[place] in " ,\n":
             place += 1

@@ -90,7 +90,6 @@ class Upstream:
         self.port = 0
         self.received: dict[str, list[Received]] = {}
         self._behaviours: dict[str, Behaviour] = {}
-        self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def url(self, name: str) -> str:
@@ -113,7 +112,7 @@ class Upstream:
     def running(self) -> Iterator[Upstream]:
         """Serve until the end of the block."""
         started = threading.Event()
-        thread = threading.Thread(target=self._run, args=(started,))
+        thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)))
         thread.start()
         assert started.wait(SECONDS)
         try:
@@ -123,12 +122,8 @@ class Upstream:
             thread.join(SECONDS)
             assert not thread.is_alive()
 
-    def _run(self, started: threading.Event) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve(started))
-        self._loop.close()
-
     async def _serve(self, started: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         server = await asyncio.start_server(self._connected, HOST, 0)
         self.port = server.sockets[0].getsockname()[1]
@@ -146,11 +141,14 @@ class Upstream:
         try:
             while await self._answered(reader, writer):
                 pass
-        except (OSError, EOFError, Cut, asyncio.CancelledError):
+        except (OSError, EOFError, Cut):
             pass
+        except asyncio.CancelledError:
+            # What was not sent by now is not waited for.
+            writer.transport.abort()
         finally:
             self._tasks.discard(task)
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            writer.close()
 
     async def _answered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection goes on."""
@@ -205,18 +203,17 @@ def events(usage: bool = True) -> list[bytes]:
     """A whole stream of a chat completion."""
     deltas: list[Mapping[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": word} for word in WORDS]
-    chunks = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    chunks: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     chunks.append({"index": 0, "delta": {}, "finish_reason": "stop"})
-    head = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1700000000,
-        "model": "upstream-llm",
-    }
-    told = [event({**head, "choices": [chunk]}) for chunk in chunks]
+    told = [event(_chunk(choices=[chunk])) for chunk in chunks]
     if usage:
-        told.append(event({**head, "choices": [], "usage": USAGE}))
+        told.append(event(_chunk(choices=[], usage=USAGE)))
     return [*told, b"data: [DONE]\n\n"]
+
+
+def _chunk(**fields: Any) -> dict[str, Any]:
+    kind = "chat.completion.chunk"
+    return {"id": "chatcmpl-1", "object": kind, "created": 1700000000, "model": "upstream-llm", **fields}
 
 
 async def answers(exchange: Exchange) -> None:
