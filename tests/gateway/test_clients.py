@@ -20,7 +20,7 @@ TEXT = "".join(WORDS)
 @pytest.fixture(scope="module")
 def gateway(serve_module: Serve) -> Gateway:
     """A gateway with two candidates."""
-    return serve_module("one", "two")
+    return serve_module("one", "two", "failing")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_official_client_reads_a_stream(client: openai.OpenAI) -> None:
 
 
 def test_the_official_client_lists_models_and_completes_texts(client: openai.OpenAI) -> None:
-    assert {model.id for model in client.models.list()} == {"auto", "said", "one", "two"}
+    assert {model.id for model in client.models.list()} == {"auto", "said", "one", "two", "failing"}
     assert client.models.retrieve("one").id == "one"
     assert client.completions.create(model="auto", prompt="one").choices[0].text == TEXT
 
@@ -62,13 +62,13 @@ def test_the_official_client_understands_errors(client: openai.OpenAI, llm: Upst
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(model="auto", messages=[])
-    llm.behave("one", fails(422, "no such thing"))
+    llm.behave("failing", fails(422, "no such thing"))
     with pytest.raises(openai.UnprocessableEntityError, match="no such thing"):
-        client.chat.completions.create(model="one", messages=MESSAGES)
-    llm.behave("one", streams(events()[:3]))
+        client.chat.completions.create(model="failing", messages=MESSAGES)
+    llm.behave("failing", streams(events()[:3]))
     with (
         pytest.raises(openai.APIError, match="broke off"),
-        client.chat.completions.create(model="one", messages=MESSAGES, stream=True) as stream,
+        client.chat.completions.create(model="failing", messages=MESSAGES, stream=True) as stream,
     ):
         list(stream)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.gateway.client import Gateway
 from tests.gateway.conftest import Serve
 
-EXAMPLES = 25
+EXAMPLES = 10
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,16 @@ def gateway(serve_module: Serve) -> Gateway:
 def test_requests_made_up_from_the_description_find_no_failure(gateway: Gateway, tmp_path: Path) -> None:
     url = gateway.url.removesuffix("/v1")
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json"]
-    options = ["--url", url, "--max-examples", str(EXAMPLES), "--seed", "1", "--workers", "1"]
+    options = [
+        "--url",
+        url,
+        "--max-examples",
+        str(EXAMPLES),
+        "--seed",
+        "1",
+        "--phases",
+        "examples,coverage,fuzzing",
+    ]
     checks = ["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"]
     done = subprocess.run(
         [*command, *options, *checks, "--request-timeout", "10", "--no-color"],

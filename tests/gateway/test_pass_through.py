@@ -171,3 +171,12 @@ def test_an_answer_is_not_compressed_behind_the_clients_back(gateway: Gateway, l
     answer = gateway.chat("Hello")
     assert "content-encoding" not in answer.headers
     assert int(answer.headers["content-length"]) == len(answer.body)
+
+
+def test_parameters_of_a_candidate_are_added_where_the_client_sets_them_not(
+    serve: Serve, llm: Upstream
+) -> None:
+    gateway = serve(candidates={"tuned": {"parameters": {"temperature": 0.5, "seed": 7}}})
+    assert gateway.chat("tuned", temperature=0.9).status == 200
+    came = llm.last("tuned").json
+    assert (came["temperature"], came["seed"], came["model"]) == (0.9, 7, "upstream-tuned")

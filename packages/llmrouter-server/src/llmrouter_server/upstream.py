@@ -153,6 +153,9 @@ class Answer:
             with time_limit(limit):
                 return await self._content.readany()
         except TimeLimitError:
+            if self._size and limit < now + self._settings.idle_seconds:
+                # It sent something all the time, and came to no end.
+                raise Fault("timeout", "the upstream's answer took too long", 504) from None
             raise _too_slow(limit - now) from None
 
 
