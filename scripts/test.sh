@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Run the test suite on every supported Python that this machine has; arguments go to pytest.
 #
-# The whole suite runs on 3.11, the torch-free part on the others. The whole suite comes last, so that the
-# output ends with its closing line.
+# The whole suite runs on 3.11; on the others the part that needs neither torch, nor a real LLM, nor what only
+# the default environment has. The whole suite comes last, so that the output ends with its closing line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +26,7 @@ for version in "${others[@]}"; do
     has "$version" || continue
     printf '\nPython %s, the torch-free part of the suite\n' "$version"
     status=0
-    scripts/in-env "bare.py$version" pytest -n 2 -m "not torch" "$@" || status=$?
+    scripts/in-env "bare.py$version" pytest -n 2 -m "not torch and not llm and not extras" "$@" || status=$?
     # Status 5, nothing selected, is no fault where the caller's own selection may name only torch tests.
     if [[ $status -eq 5 && $# -gt 0 ]]; then
         continue

@@ -85,7 +85,7 @@ def test_the_official_asynchronous_client_asks_several_at_once(gateway: Gateway)
     assert asyncio.run(ask()) == [TEXT] * 9
 
 
-@pytest.mark.langchain
+@pytest.mark.extras
 def test_langchain_asks_and_streams(gateway: Gateway) -> None:
     from langchain_openai import ChatOpenAI
 
@@ -125,7 +125,7 @@ def test_a_real_llm_answers_the_official_client(real: Gateway) -> None:
 
 
 @pytest.mark.llm
-@pytest.mark.langchain
+@pytest.mark.extras
 def test_a_real_llm_answers_langchain(real: Gateway) -> None:
     from langchain_openai import ChatOpenAI
 

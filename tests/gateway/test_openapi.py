@@ -20,7 +20,7 @@ def gateway(serve_module: Serve) -> Gateway:
     return serve_module("one")
 
 
-@pytest.mark.schemathesis
+@pytest.mark.extras
 def test_requests_made_up_from_the_description_find_no_failure(gateway: Gateway, tmp_path: Path) -> None:
     url = gateway.url.removesuffix("/v1")
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/openapi.json"]
