@@ -42,7 +42,8 @@ class Result(NamedTuple):
     @property
     def line(self) -> str:
         """The line of the table."""
-        digits = 0 if self.measured >= 1000 else 2
+        # Without a unit it is a count.
+        digits = 0 if self.measured >= 1000 or not self.unit else 2
         measured, low, high = (f"{value:,.{digits}f}" for value in (self.measured, self.low, self.high))
         if self.limit is None:
             limit = verdict = ""
