@@ -21,6 +21,8 @@ from tests.gateway.upstream import HOST, Upstream, answers
 COMMAND = str(Path(sys.executable).with_name("llmrouter"))
 # A router for tests: the query's first words name the candidates in the order of preference.
 ROUTER = '''
+import time
+
 from llmrouter.models.router import Router
 
 
@@ -28,9 +30,12 @@ class SaidRouter(Router):
     """Does as the query says: its words name the candidates, the preferred one first."""
 
     def route_single(self, query_input):
-        names = [word for word in query_input["query"].split() if word in self.llm_data]
-        if "fail" in query_input["query"].split():
+        words = query_input["query"].split()
+        names = [word for word in words if word in self.llm_data]
+        if "fail" in words:
             raise ValueError("the router was told to fail")
+        if "sleep" in words:
+            time.sleep(1.5)
         names = names or list(self.llm_data)
         return {"model_name": names[0], "scores": {name: 1.0 / (1 + n) for n, name in enumerate(names)}}
 '''

@@ -162,6 +162,31 @@ def test_a_stop_waits_for_running_answers_no_longer_than_it_may(serve: Serve, ll
     wait_for(llm.last("endless").gone.is_set)
 
 
+def test_a_router_that_takes_long_holds_up_nobody_else(serve: Serve) -> None:
+    gateway = serve("one")
+    ends: list[int] = []
+    asking = threading.Thread(target=lambda: ends.append(gateway.chat("sleep one").status))
+    asking.start()
+    started = time.monotonic()
+    while not ends and time.monotonic() - started < 1:
+        before = time.monotonic()
+        assert gateway.get("/healthz").status == 200
+        assert gateway.chat("x", model="one").status == 200
+        assert time.monotonic() - before < 0.7
+    asking.join(10)
+    assert ends == [200]
+
+
+def test_a_router_that_does_not_decide_in_time_is_an_error(serve: Serve) -> None:
+    gateway = serve("one", gateway={"decide_seconds": 0.3})
+    started = time.monotonic()
+    answer = gateway.chat("sleep one")
+    assert time.monotonic() - started < 1.2
+    assert answer.status == 504
+    assert answer.error["message"]
+    wait_for(lambda: gateway.chat("one").status == 200)
+
+
 def test_workers_end_with_their_supervisor(serve: Serve) -> None:
     gateway = serve("one", arguments=TWO_WORKERS)
     workers = workers_of(gateway)
