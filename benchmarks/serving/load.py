@@ -50,7 +50,7 @@ def drive(target: Target, bodies: Path, *, connections: int, seconds: int) -> Lo
     """Send chat requests for some seconds.
 
     Raises:
-        RuntimeError: Not every request got an answer with a status below 400.
+        RuntimeError: None was answered, or one with a status from 400 or not at all.
     """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(SCRIPT)]
     environ = {**os.environ, "WRK_BODIES": str(bodies), "WRK_KEY": target.key, "WRK_PATH": PATH}
@@ -62,5 +62,7 @@ def drive(target: Target, bodies: Path, *, connections: int, seconds: int) -> Lo
     if bad := {name: counted[name] for name in ("refused", "broken", "timed_out", "status") if counted[name]}:
         raise RuntimeError(f"of {counted['requests']} requests to {url} some failed: {bad}")
     requests = counted["requests"]
+    if not requests:
+        raise RuntimeError(f"{url} answered nothing within {seconds} s")
     rate = requests / counted["microseconds"] * 1e6
     return Load(rate, requests, counted["median"] / 1000, counted["p99"] / 1000, cpu / requests)

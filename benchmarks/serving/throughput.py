@@ -12,6 +12,7 @@ from serving.load import Load, Target, drive
 CONNECTIONS = 32
 SECONDS = 4
 LATENCY_SECONDS = 2
+WARM_UP_SECONDS = 3
 UPSTREAM, BARE, LITELLM, RANDOM, THRESHOLD = NAMES = (
     "upstream",
     "bare",
@@ -66,8 +67,8 @@ def in_turn(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
 def _interleaved(
     targets: Mapping[str, Target], bodies: Path, rounds: int, *, connections: int, seconds: int
 ) -> dict[str, list[Load]]:
-    for target in targets.values():  # to warm up
-        drive(target, bodies, connections=connections, seconds=1)
+    for target in targets.values():
+        drive(target, bodies, connections=connections, seconds=WARM_UP_SECONDS)
     loads: dict[str, list[Load]] = {name: [] for name in targets}
     for _, name in in_turn(list(targets), rounds):
         loads[name].append(drive(targets[name], bodies, connections=connections, seconds=seconds))
