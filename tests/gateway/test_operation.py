@@ -139,7 +139,7 @@ def test_a_stop_lets_running_streams_finish(serve: Serve, llm: Upstream, argumen
     proceed.set()
     asking.join(10)
     assert texts == ["".join(WORDS)]
-    assert gateway.process.wait(10) == 0
+    assert gateway.process.wait(10) == 0, gateway.output()
     assert len(llm.requests("long")) == before + 1
 
 

@@ -147,6 +147,9 @@ class Supervisor:
 
     def _note_started(self, place: int) -> None:
         self._started.add(place)
+        if self._stopping.is_set():
+            # Told to stop meanwhile: there is nothing to announce, and no listener to name.
+            return
         if len(self._started) == self._count and not self._announced:
             self._announced = True
             self._ready()
