@@ -119,7 +119,9 @@ def quietly(command: Sequence[str | Path]) -> None:
 def make_torch() -> Bare:
     """Make an environment with thresholdrouter, and scikit-learn to compare it with."""
     wheels = build_wheels(folder("wheels-torch"), ["llmrouter-threshold"])
-    return make_environment(BENCH / "torch", [*folder("wheels").glob("llmrouter_core-*.whl"), *wheels, *TORCH])
+    return make_environment(
+        BENCH / "torch", [*folder("wheels").glob("llmrouter_core-*.whl"), *wheels, *TORCH]
+    )
 
 
 def make_crowded() -> Bare:
