@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,10 +53,11 @@ def ours() -> Ours:
     """Make the environment, train thresholdrouter on the example data, and make a key."""
     bare = environments.ours()
     project = place("work") / "project"
-    if not project.exists():
-        _run(bare, "init", str(project))
-        config = "custom_routers/thresholdrouter/config.yaml"
-        _run(bare, "train", "--router", "thresholdrouter", "--config", config, at=project)
+    # Anew each time, for what an earlier version learned may be of another form.
+    shutil.rmtree(project, ignore_errors=True)
+    _run(bare, "init", str(project))
+    config = "custom_routers/thresholdrouter/config.yaml"
+    _run(bare, "train", "--router", "thresholdrouter", "--config", config, at=project)
     keys = place("work") / "keys.json"
     keys.unlink(missing_ok=True)
     return Ours(bare, keys, _run(bare, "keys", "create", "bench", "--keys-file", str(keys)).strip())
