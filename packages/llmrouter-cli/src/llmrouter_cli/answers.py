@@ -14,7 +14,6 @@ from llmrouter.answering import AnsweredQuery, Answerer
 from llmrouter.completion.catalogue import Catalogue
 from llmrouter.completion.client import CompletionClient
 from llmrouter.completion.result import Usage
-from llmrouter.config import read_config
 from llmrouter.data.queries import QueryFile
 from llmrouter.errors import ConfigError, LLMRouterError
 from llmrouter.routing import DecisionEngine
@@ -22,7 +21,7 @@ from llmrouter_cli.journal import Journal
 from llmrouter_cli.options import Asking
 from llmrouter_cli.outputs import output_file
 from llmrouter_cli.progress import reading_progress
-from llmrouter_cli.results import shorten
+from llmrouter_cli.results import printable, shorten
 from llmrouter_cli.writers import WRITERS, RowWriter, encode_decision, report_failures, told_of
 
 # Rows copied at once into the output.
@@ -36,17 +35,22 @@ def answerer(engine: DecisionEngine, config: str, asking: Asking) -> Iterator[An
     Raises:
         ConfigError: The services are malformed, or none of the candidates can be called.
     """
-    catalogue = Catalogue(engine.router.llm_data, read_config(config), config)
+    catalogue = Catalogue(engine.router.llm_data, engine.router.cfg, config)
     problems = []
     for name in catalogue:
         try:
             catalogue.endpoint(name)
         except ConfigError as error:
             problems.append(str(error))
-    if problems and len(problems) == len(list(catalogue)):
+    if len(problems) == len(catalogue):
         raise ConfigError(config, f"no candidate can be called: {problems[0]}; --route-only decides without")
-    with CompletionClient(catalogue, timeout=asking.timeout, parameters=asking.parameters) as client:
-        yield Answerer(engine, client, asking.system)
+    if problems:
+        told = f"{len(problems)} of {len(catalogue)} candidates cannot be called; the first: {problems[0]}"
+        click.echo(f"Warning: {told}", err=True)
+    with CompletionClient(
+        catalogue, timeout=asking.timeout, parameters=asking.parameters, system=asking.system
+    ) as client:
+        yield Answerer(engine, client)
 
 
 def answer_one(answerer: Answerer, query: dict[str, Any], stream: BinaryIO, output_format: str | None) -> int:
@@ -60,7 +64,7 @@ def answer_one(answerer: Answerer, query: dict[str, Any], stream: BinaryIO, outp
         writer.copy([row])
         writer.close()
     else:
-        stream.write(answered.response.encode(errors="backslashreplace") + b"\n")
+        stream.write(printable(answered.response).encode(errors="backslashreplace") + b"\n")
         stream.flush()
         click.echo(f"\n{told_of(msgspec.to_builtins(answered, enc_hook=str))}", err=True)
     return 0
@@ -75,8 +79,11 @@ def answer_all(
     """
     writer = make(stream, queries.counts, AnsweredQuery, numbered=True)
     total = _Total()
-    with reading_progress(queries, quiet=stream.isatty(), label="Answering") as advance:
-        for row, outcome in answerer.answer_rows(queries, **at_once):
+    with (
+        reading_progress(queries, quiet=stream.isatty(), label="Answering") as advance,
+        contextlib.closing(answerer.answer_rows(queries, **at_once)) as outcomes,
+    ):
+        for row, outcome in outcomes:
             writer.write([(row, outcome)])
             total.add(outcome)
             advance(1)
@@ -98,32 +105,38 @@ def answer_into_file(
     Each answer is kept beside the output as it comes. What an interrupted run left, and what failed, is asked
     again with `resume`; the rest is not.
     """
+    total = _Total()
     with Journal(output, made_with, resume) as journal:
-        total = _Total()
-        if resume and journal.finished:
+        if journal.finished:
             click.echo(f"{journal.finished} answers of an earlier run are kept", err=True)
-        with output_file(output) as stream:
-            writer = make(stream, queries.counts, AnsweredQuery)
-            try:
-                with reading_progress(queries, quiet=False, label="Answering") as advance:
-                    for row, outcome in answerer.answer_rows(journal.unfinished(queries), **at_once):
+        try:
+            # Opened before anything is asked, so that what cannot be written costs nothing.
+            with output_file(output) as stream:
+                writer = make(stream, queries.counts, AnsweredQuery)
+                with (
+                    reading_progress(queries, quiet=False, label="Answering") as advance,
+                    contextlib.closing(
+                        answerer.answer_rows(journal.unfinished(queries), **at_once)
+                    ) as outcomes,
+                ):
+                    for row, outcome in outcomes:
                         failed = writer.failed
                         journal.add(row, writer.encode(row, outcome), writer.failed > failed)
                         total.add(outcome)
                         advance(1)
-            except BaseException:
-                if journal.finished:
-                    kept = f"{journal.finished} answers are kept in {shorten(journal.path)}"
-                    click.echo(f"{kept}; go on with --resume", err=True)
-                raise
-            rows = journal.rows()
-            while some := list(islice(rows, AT_ONCE)):
-                writer.copy(some)
-            writer.close()
-        if writer.failed:
-            click.echo("--resume asks those that failed again", err=True)
-        else:
+                rows = journal.rows()
+                while some := list(islice(rows, AT_ONCE)):
+                    writer.copy(some)
+                writer.close()
+        except BaseException:
+            if journal.finished:
+                kept = f"{journal.finished} answers are kept in {shorten(journal.path)}"
+                click.echo(f"{kept}; go on with --resume", err=True)
+            raise
+        if not writer.failed:
             journal.remove()
+        elif journal.finished:
+            click.echo("--resume asks those that failed again", err=True)
     return total.report(writer)
 
 

@@ -13,6 +13,9 @@ from typing import Any, BinaryIO, cast
 
 from llmrouter.errors import LLMRouterError
 
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
+_CONTROLS |= {ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
+
 
 class _StandardOutput(io.FileIO):
     def write(self, data: Any) -> int:
@@ -102,6 +105,11 @@ def write_table(
         if note and row.get(note):
             console.print(Text(f"\n{_cell(row[next(iter(columns))])}: {row[note]}"))
     text.detach()
+
+
+def printable(text: str) -> str:
+    """Return somebody else's text without characters that would steer the terminal; lines and tabs stay."""
+    return text.translate(_CONTROLS)
 
 
 def shorten(path: str | os.PathLike[str]) -> str:

@@ -14,7 +14,7 @@ from llmrouter.data.queries import QueryRow
 from llmrouter.data.rows import decode
 from llmrouter.decision import RoutingDecision, encode
 from llmrouter.errors import LLMRouterError, RoutingError
-from llmrouter_cli.results import write_table
+from llmrouter_cli.results import printable, write_table
 
 
 def encode_decision(decision: RoutingDecision) -> bytes:
@@ -175,11 +175,11 @@ class TerminalAnswers(RowWriter):
         )
         console = Console(file=text, force_terminal=self._stream.isatty())
         for row in _objects(rows):
-            console.print(Text(f"> {row.get('query') or ''}", "bold"))
+            console.print(Text(printable(f"> {row.get('query') or ''}"), "bold"))
             if "error" in row:
                 console.print(Text(f"{self._counts} {row[self._counts]}: {row['error']}", "red"))
             else:
-                console.print(Text(row["response"]))
+                console.print(Text(printable(row["response"])))
                 console.print(Text(told_of(row), "dim"))
             console.print()
         text.detach()

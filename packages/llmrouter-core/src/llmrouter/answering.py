@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -18,6 +18,7 @@ from llmrouter.decision import RoutingDecision, decision_from_result
 from llmrouter.errors import LLMRouterError, RoutingError
 from llmrouter.plugin_system.isolation import plugin_code
 from llmrouter.routing import DecisionEngine
+from llmrouter.threads import DaemonPool
 
 # Where a multi-round router that returns a dict may have put its answer.
 RESPONSES = ("response", "answer")
@@ -56,16 +57,14 @@ class Answerer:
     Args:
         engine: Decides.
         client: Calls the LLMs; the router's own calls go through it, too.
-        system: The system message of every request, or None.
 
     Attributes:
         multi_round: Whether the router answers by itself.
     """
 
-    def __init__(self, engine: DecisionEngine, client: CompletionClient, system: str | None = None) -> None:
+    def __init__(self, engine: DecisionEngine, client: CompletionClient) -> None:
         self.engine = engine
         self.client = client
-        self.system = system
         engine.router.completions = client
         self.multi_round = callable(getattr(engine.router, "answer_query", None))
 
@@ -83,8 +82,7 @@ class Answerer:
         Raises:
             LLMRouterError: It did not answer.
         """
-        messages = [*self._system(), {"role": "user", "content": decision.query or ""}]
-        return _with(decision, self.client.complete(decision.model_name, messages))
+        return _with(decision, self.client.complete(decision.model_name, decision.query or ""))
 
     def rounds(self, query: dict[str, Any]) -> AnsweredQuery:
         """Let a multi-round router answer; its calls are added up.
@@ -99,14 +97,21 @@ class Answerer:
         result = dict(told) if isinstance(told, Mapping) else {"response": told}
         responses = [result.pop(key) for key in RESPONSES if key in result]
         if not responses or not isinstance(responses[0], str):
+            found = "a dict" if isinstance(told, Mapping) else type(told).__name__
             raise RoutingError(
-                f"answer_query returned {type(told).__name__}; expected text, or a dict with 'response'"
+                f"answer_query returned {found}; expected text, or a dict with text under 'response'"
             )
-        if calls and result.get("model_name", result.get("predicted_llm")) is None:
+        if result.get("model_name", result.get("predicted_llm")) is None:
+            if not calls:
+                raise RoutingError(
+                    "answer_query does not tell which LLM answered: ask it through self.complete, or return "
+                    "a dict with 'response' and 'model_name'"
+                )
             result["model_name"] = calls[-1].model_name
         decision = decision_from_result(
             result, query, engine.router.llm_data, router=engine.name, router_version=engine.version
         )
+        engine.notify(query, decision)
         usages = [call.usage for call in calls]
         costs = [call.cost for call in calls]
         return _answered(
@@ -141,23 +146,22 @@ class Answerer:
             return
         decision = self.engine.decide(query)
         yield decision
-        for piece in self.client.stream(decision.model_name, [*self._system(), *messages]):
+        for piece in self.client.stream(decision.model_name, messages):
             yield piece if isinstance(piece, str) else _with(decision, piece)
-
-    def _system(self) -> list[dict[str, Any]]:
-        return [] if self.system is None else [{"role": "system", "content": self.system}]
 
     def answer_rows(
         self, rows: Iterable[QueryRow], concurrency: int = 8, batch_size: int = 1024
-    ) -> Iterator[tuple[QueryRow, Answered]]:
+    ) -> Generator[tuple[QueryRow, Answered], None, None]:
         """Answer a stream of rows, several at once, and yield each as it is finished.
+
+        Close it where it is not read to its end: then nothing else is begun.
 
         Args:
             rows: A malformed one gets an error for its answer.
             concurrency: Queries that are answered at once.
             batch_size: Queries that are routed at once.
         """
-        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="llmrouter-answer")
+        pool = DaemonPool(concurrency, "llmrouter-answer")
         running: dict[Future[AnsweredQuery], QueryRow] = {}
         # As many wait as run, so that no thread is idle while results are written.
         window = 2 * concurrency
@@ -178,10 +182,10 @@ class Answerer:
                     except LLMRouterError as error:
                         yield row, error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.close()
 
     def _begun(
-        self, rows: Iterator[QueryRow], batch_size: int, pool: ThreadPoolExecutor
+        self, rows: Iterator[QueryRow], batch_size: int, pool: DaemonPool
     ) -> Iterator[tuple[QueryRow, Future[AnsweredQuery] | RoutingError]]:
         """Yield each row with its answer, begun when it is asked for, or with why there is none."""
         if self.multi_round:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -130,19 +131,21 @@ class DecisionEngine:
             router_version=self.version,
             latency_ms=latency_ms,
         )
-        allowed = query.get(ALLOWED)
-        if allowed is not None and decision.model_name not in allowed:
-            decision = self._put_right(decision, allowed)
+        if (allowed := query.get(ALLOWED)) is not None:
+            decision = self._among(allowed, decision)
         if self._observers:
-            self._notify(query, decision)
+            self.notify(query, decision)
         return decision
 
-    def _put_right(self, decision: RoutingDecision, allowed: Any) -> RoutingDecision:
-        """Choose, in place of an LLM that this query may not go to, the next choice among those allowed."""
+    def _among(self, allowed: Any, decision: RoutingDecision) -> RoutingDecision:
+        """Return the decision, or, where it is for an LLM that is not allowed, one for the next choice."""
         llms = self.router.llm_data
-        known = [name for name in allowed if name in llms] if isinstance(allowed, list | tuple) else []
+        is_list = isinstance(allowed, list | tuple | set | frozenset)
+        known = [name for name in llms if name in allowed] if is_list else []
         if not known:
             raise RoutingError(f"{ALLOWED!r} names no candidate; expected a list, of {', '.join(llms)}")
+        if decision.model_name in known:
+            return decision
         return msgspec.structs.replace(
             decision,
             model_name=ranked(decision, known)[0],
@@ -150,7 +153,8 @@ class DecisionEngine:
             fallback_reason=f"{decision.model_name} may not be chosen for this query",
         )
 
-    def _notify(self, query: dict[str, Any], decision: RoutingDecision) -> None:
+    def notify(self, query: dict[str, Any], decision: RoutingDecision) -> None:
+        """Tell the observers of a decision."""
         for observer in self._observers:
             try:
                 observer({"query": query, "decision": decision})
@@ -168,13 +172,21 @@ def ranked(decision: RoutingDecision, candidates: Iterable[str]) -> list[str]:
     Its choice comes first, then the others by its scores, from the highest; those without a score follow in
     the order given.
     """
-    scores = decision.scores or {}
-    worst = float("-inf")
+    scores: Any = decision.scores if isinstance(decision.scores, Mapping) else {}
     return sorted(
         candidates,
-        key=lambda name: (name == decision.model_name, scores.get(name, worst)),
+        key=lambda name: (name == decision.model_name, _number(scores.get(name))),
         reverse=True,
     )
+
+
+def _number(score: Any) -> float:
+    """A router's score as a number; what is none comes last."""
+    try:
+        number = float(score)
+    except (TypeError, ValueError):
+        return -math.inf
+    return -math.inf if math.isnan(number) else number
 
 
 def create_router(registry: PluginRegistry, entry: RouterEntry, config: str | os.PathLike[str]) -> Router:

@@ -33,8 +33,9 @@ class RandomRouter(Router):
     def route_single(self, query_input: dict[str, Any]) -> dict[str, Any]:
         """Draw one LLM."""
         names, cumulative = self._names, self._cumulative
-        if "allowed_llms" in query_input:
-            names = [name for name in names if name in query_input["allowed_llms"]] or names
+        allowed = query_input.get("allowed_llms")
+        if allowed is not None:
+            names = [name for name in names if name in allowed] or names
             cumulative = list(accumulate(self._weights[name] for name in names))
         point = self._random.random() * cumulative[-1]
         # The product may be rounded up to the last sum, past which there is no name.

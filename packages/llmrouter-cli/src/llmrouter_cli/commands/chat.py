@@ -15,7 +15,7 @@ from llmrouter.errors import LLMRouterError
 from llmrouter.routing import open_engine
 from llmrouter_cli.app import App, debug_option, pass_app
 from llmrouter_cli.options import Asking, asking_options, config_option, load_option, router_option
-from llmrouter_cli.results import result_stream
+from llmrouter_cli.results import printable, result_stream
 from llmrouter_cli.writers import chosen_of, cost_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Conversation:
             for part in parts:
                 if isinstance(part, str):
                     said.append(part)
-                    self._write(part)
+                    self._write(printable(part))
                 else:
                     self._end(cost_of(msgspec.to_builtins(part, enc_hook=str)))
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import click
 
 import llmrouter
+from llmrouter.completion.keys import check_keys
 from llmrouter.plugin_system import PluginRegistry
 from llmrouter.plugin_system.directories import VARIABLE
 from llmrouter.plugin_system.metadata import installed_version, missing_extras
@@ -119,3 +120,5 @@ def _keys(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name in names:
         if name not in set_names:
             yield Finding("keys", "warning", f"{name} is set but empty")
+    for problem in check_keys(environ):
+        yield Finding("keys", "error", problem)

@@ -111,6 +111,8 @@ def infer(
             )
     if output_path in STANDARD_OUTPUT:
         output_path = None
+    if resume and (output_path is None or _is_special(output_path)):
+        raise click.UsageError("--resume needs an --output that can be read again: a file")
     with result_stream() as stdout:
         engine = open_engine(app.registry, router, config, load_model_path)
         app.warn_of_failures()
@@ -140,7 +142,14 @@ def infer(
             if output_path is None or _is_special(output_path):
                 with _output(output_path, stdout) as stream:
                     return answer_all(answers, queries, stream, make, **at_once)
-            made_with = {"router": engine.name, **asking._asdict()}
+            # Not what may have to be mended before it goes on, such as where the LLMs are.
+            made_with = {
+                "router": engine.name,
+                "config": config,
+                "load_model_path": load_model_path,
+                "system": asking.system,
+                **asking.parameters,
+            }
             return answer_into_file(answers, queries, output_path, make, made_with, resume, **at_once)
 
 

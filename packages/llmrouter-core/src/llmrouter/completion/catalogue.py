@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from llmrouter.completion.keys import VARIABLE, KeyRing, keys_for
 from llmrouter.completion.prices import Price, price_of
-from llmrouter.completion.services import Service, check_url, is_loopback, key_variable, services_from
+from llmrouter.completion.services import (
+    Service,
+    check_url,
+    host_of,
+    is_loopback,
+    key_variable,
+    services_from,
+)
 from llmrouter.config import config_error
 from llmrouter.errors import ConfigError
 
@@ -54,14 +61,16 @@ class Endpoint:
 class Catalogue:
     """The candidates of a configuration, as something that can be called.
 
+    A copy or a pickle of it holds no keys: they are read anew, from the environment.
+
     Args:
         candidates: What is known of each, by name, as a router's ``llm_data``.
         config: The configuration; its ``services`` and ``api_endpoint`` count.
         source: Where it was read, for errors.
-        environ: Where the keys are.
+        environ: Where the keys are; None: in this process's environment.
 
     Attributes:
-        services: Those built in and configured, by name.
+        services: Those built in and configured, by name in lower case.
 
     Raises:
         ConfigError: ``services`` or ``api_endpoint`` is malformed.
@@ -72,7 +81,7 @@ class Catalogue:
         candidates: Mapping[str, Mapping[str, Any]],
         config: Mapping[str, Any],
         source: object = None,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._candidates = candidates
         self._source = source
@@ -81,11 +90,16 @@ class Catalogue:
         if self._default is not None and (problem := check_url(self._default)):
             raise config_error(source, ["api_endpoint"], problem)
         self.services = services_from(config, source)
-        # One for each service and endpoint, so that all its candidates take turns with its keys.
         self._rings: dict[str, KeyRing] = {}
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._candidates)
+
+    def __len__(self) -> int:
+        return len(self._candidates)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_environ": None, "_rings": {}}
 
     def endpoint(self, name: str) -> Endpoint:
         """Return how a candidate is called.
@@ -93,6 +107,7 @@ class Catalogue:
         Raises:
             KeyError: There is no such candidate.
             ConfigError: It is not known where it is, or a key that it needs is not set.
+            LLMRouterError: The variables that hold keys are malformed.
         """
         candidate = self._candidates[name]
         service = self._service(name, candidate)
@@ -105,14 +120,18 @@ class Catalogue:
             )
         if problem := check_url(url):
             raise ConfigError(None, problem, key=f"{name}.api_endpoint")
-        # A candidate at an endpoint of its own may be somebody else's, whatever its service is called.
+        # One for all candidates of a service, which take turns with its keys.
         owner = service.name if service is not None else f"at {url}"
         if owner not in self._rings:
-            self._rings[owner] = keys_for(service, self._environ)
+            self._rings[owner] = keys_for(service, os.environ if self._environ is None else self._environ)
         keys = self._rings[owner]
         if not keys and not is_loopback(url):
-            variable = f" or {service.api_key_env}" if service is not None else ""
-            raise ConfigError(None, f"{name!r} needs a key; set {VARIABLE}{variable} in the environment")
+            advice = (
+                f"set {VARIABLE} or {service.api_key_env} in the environment"
+                if service is not None
+                else f"set {VARIABLE} in the environment, or give it a 'service' whose variable holds the key"
+            )
+            raise ConfigError(None, f"{name!r} needs a key; {advice}")
         features = candidate.get("supports")
         return Endpoint(
             name=name,
@@ -127,14 +146,19 @@ class Catalogue:
         )
 
     def _service(self, name: str, candidate: Mapping[str, Any]) -> Service | None:
+        own = candidate.get("api_endpoint")
         named = candidate.get("service")
         if named is None:
-            return self.services.get(name.partition("/")[0])
-        for known in (named, str(named).lower()):
-            if known in self.services:
-                return self.services[known]
-        if candidate.get("api_endpoint") or self._default:
-            return Service(str(named), api_key_env=key_variable(str(named)))
+            found = self.services.get(name.partition("/")[0].lower())
+            # An LLM such as openai/gpt-oss-20b at an endpoint of its own is somebody else's, who gets no key.
+            if found and own and found.api_endpoint and not _same_host(own, found.api_endpoint):
+                return None
+            return found
+        lower = str(named).lower()
+        if lower in self.services:
+            return self.services[lower]
+        if own or self._default:
+            return Service(lower, api_key_env=key_variable(lower))
         raise ConfigError(
             None,
             f"no service is named {named!r}; there are {', '.join(self.services)}, and 'services' in the "
@@ -143,8 +167,14 @@ class Catalogue:
         )
 
 
+def _same_host(one: object, other: str) -> bool:
+    return isinstance(one, str) and check_url(one) is None and host_of(one) == host_of(other)
+
+
 def _model(name: str, service: Service | None) -> str:
     """What a service calls the LLM of a name such as ``openai/openai/gpt-4o`` or ``together/vendor/llm``."""
-    if service is None or not name.startswith(f"{service.name}/"):
-        return name
-    return name.removeprefix(f"{service.name}/").removeprefix(f"{service.name}/")
+    for _again in range(2):
+        first, _, rest = name.partition("/")
+        if service is not None and rest and first.lower() == service.name:
+            name = rest
+    return name

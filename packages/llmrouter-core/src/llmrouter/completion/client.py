@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from functools import cached_property
+from concurrent.futures import CancelledError
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from llmrouter.completion.catalogue import Catalogue, Endpoint
-from llmrouter.completion.failures import call_of
 from llmrouter.completion.loop import BackgroundLoop
 from llmrouter.completion.result import AnswerBuilder, Completion, record
 from llmrouter.errors import CompletionError, MissingExtraError
 
 try:
     from aiolimiter import AsyncLimiter
-    from openai import AsyncOpenAI, Omit, Timeout
+    from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient, Omit, Timeout
+
+    from llmrouter.completion.failures import call_of
 except ModuleNotFoundError as error:
     if error.name not in ("aiolimiter", "openai"):
         raise
@@ -29,10 +32,12 @@ Messages = str | Sequence[Mapping[str, Any]]
 CONNECT_TIMEOUT = 10
 # The official client will not be made without a key.
 NO_KEY = "none"
+# What the official client tells all services from variables that are meant for one.
+OPENAI_ALONE = ("OpenAI-Organization", "OpenAI-Project")
+# Roles of a message that tells the LLM how to behave.
+SYSTEM = ("system", "developer")
 
-
-# What a client opens when it is first used.
-_OPEN = ("_loop", "_client", "_limits")
+_opening = threading.Lock()
 
 
 class _Limits(NamedTuple):
@@ -42,17 +47,38 @@ class _Limits(NamedTuple):
     per_minute: contextlib.AbstractAsyncContextManager[Any]
 
 
+class _Connections:
+    """What a client opens when it is first used; it belongs to one process."""
+
+    def __init__(self, timeout: float, retries: int) -> None:
+        self.process = os.getpid()
+        self.loop = BackgroundLoop()
+        self.limits: dict[str, _Limits] = {}
+        limits = Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout))
+        self.client = AsyncOpenAI(
+            api_key=NO_KEY,
+            base_url="http://127.0.0.1",
+            max_retries=retries,
+            timeout=limits,
+            # Keys and texts go where the configuration says, and nowhere else.
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False, timeout=limits),
+        )
+
+
 class CompletionClient:
     """Puts messages to candidates and returns their answers; safe from several threads.
 
     Calls are repeated, with growing pauses and as ``Retry-After`` says, on connection faults and the statuses
-    408, 409, 429 and 5xx. It may be pickled: each process opens connections of its own.
+    408, 409, 429 and 5xx. It may be copied and pickled: each copy and each process opens connections of its
+    own.
 
     Args:
         catalogue: How the candidates are called.
-        timeout: Seconds that one call may take, its repetitions included.
+        timeout: Seconds that one call may take, its repetitions included; waiting for its turn, where its
+            service is limited, is not.
         retries: How often a call is repeated at most.
         parameters: Of every call, unless it says otherwise, such as ``temperature`` and ``max_tokens``.
+        system: System message of every conversation that has none.
     """
 
     def __init__(
@@ -62,11 +88,15 @@ class CompletionClient:
         timeout: float = 120,
         retries: int = 2,
         parameters: Mapping[str, Any] | None = None,
+        system: str | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.timeout = timeout
         self.retries = retries
         self.parameters = dict(parameters or {})
+        self.system = system
+        self._open: _Connections | None = None
+        self._closed = False
 
     def complete(self, name: str, messages: Messages, **parameters: Any) -> Completion:
         """Return a candidate's answer.
@@ -80,7 +110,8 @@ class CompletionClient:
             ConfigError: It is not known how to call the candidate.
             CompletionError: The call failed.
         """
-        completion = self._loop.call(self._complete(name, messages, parameters))
+        with _told_when_closed(name):
+            completion = self._connections().loop.call(self._complete(name, messages, parameters))
         record(completion)
         return completion
 
@@ -90,15 +121,16 @@ class CompletionClient:
         Raises:
             ConfigError, CompletionError: As `complete`; pieces may have come before.
         """
-        return self._loop.iterate(self._stream(name, messages, parameters))
+        with _told_when_closed(name):
+            yield from self._connections().loop.iterate(self._stream(name, messages, parameters))
 
     def close(self) -> None:
-        """Cancel the calls under way and close the connections; calling again opens new ones."""
-        if "_loop" in self.__dict__:
-            self._loop.close(self._client.close())
-            # They belong to the loop.
-            for name in _OPEN:
-                self.__dict__.pop(name, None)
+        """Cancel the calls under way and close the connections; no other calls are taken."""
+        self._closed = True
+        with _opening:
+            opened, self._open = self._open, None
+        if opened is not None and opened.process == os.getpid():
+            opened.loop.close(opened.client.close)
 
     def __enter__(self) -> CompletionClient:
         return self
@@ -107,42 +139,37 @@ class CompletionClient:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in _OPEN}
+        return {**self.__dict__, "_open": None, "_closed": False}
 
-    @cached_property
-    def _loop(self) -> BackgroundLoop:
-        return BackgroundLoop()
+    def _connections(self) -> _Connections:
+        with _opening:
+            if self._closed:
+                raise CancelledError
+            # A forked process has the object, but not the thread.
+            if self._open is None or self._open.process != os.getpid():
+                self._open = _Connections(self.timeout, self.retries)
+            return self._open
 
-    @cached_property
-    def _limits(self) -> dict[str, _Limits]:
-        return {}
-
-    @cached_property
-    def _client(self) -> AsyncOpenAI:
-        timeout = Timeout(self.timeout, connect=min(CONNECT_TIMEOUT, self.timeout))
-        return AsyncOpenAI(
-            api_key=NO_KEY, base_url="http://127.0.0.1", timeout=timeout, max_retries=self.retries
-        )
-
-    def _bounds(self, endpoint: Endpoint) -> _Limits:
+    def _bounds(self, opened: _Connections, endpoint: Endpoint) -> _Limits:
         service = endpoint.service
         name = service.name if service is not None else endpoint.url
-        if name not in self._limits:
+        if name not in opened.limits:
             at_once = service.concurrency if service is not None else None
             per_minute = service.requests_per_minute if service is not None else None
-            self._limits[name] = _Limits(
+            opened.limits[name] = _Limits(
                 asyncio.Semaphore(at_once) if at_once else contextlib.nullcontext(),
-                AsyncLimiter(per_minute) if per_minute else contextlib.nullcontext(),
+                # One after the other: as many at once as a minute allows would be twice as many in the first.
+                AsyncLimiter(1, 60 / per_minute) if per_minute else contextlib.nullcontext(),
             )
-        return self._limits[name]
+        return opened.limits[name]
 
     async def _complete(self, name: str, messages: Messages, parameters: Mapping[str, Any]) -> Completion:
-        endpoint = self._endpoint(name)
-        limits = self._bounds(endpoint)
+        opened, endpoint = self._connections(), self._endpoint(name)
+        limits = self._bounds(opened, endpoint)
         async with limits.at_once, limits.per_minute:
             started = perf_counter()
             with call_of(endpoint, self.timeout):
-                request = self._request(endpoint, messages, parameters)
+                request = self._request(opened, endpoint, messages, parameters)
                 answer = AnswerBuilder()
                 answer.add(await asyncio.wait_for(request, self.timeout))
                 return answer.completion(endpoint, (perf_counter() - started) * 1000)
@@ -150,13 +177,13 @@ class CompletionClient:
     async def _stream(
         self, name: str, messages: Messages, parameters: Mapping[str, Any]
     ) -> AsyncIterator[str | Completion]:
-        endpoint = self._endpoint(name)
-        limits = self._bounds(endpoint)
+        opened, endpoint = self._connections(), self._endpoint(name)
+        limits = self._bounds(opened, endpoint)
         async with limits.at_once, limits.per_minute:
             started = perf_counter()
-            streamed = {**parameters, "stream": True, "stream_options": {"include_usage": True}}
+            asked = {"stream_options": {"include_usage": True}, **parameters}
             with call_of(endpoint, self.timeout):
-                request = self._request(endpoint, messages, streamed)
+                request = self._request(opened, endpoint, messages, asked, stream=True)
                 chunks = await asyncio.wait_for(request, self.timeout)
                 answer = AnswerBuilder()
                 try:
@@ -170,6 +197,8 @@ class CompletionClient:
                             yield piece
                 finally:
                     await chunks.close()
+                if not answer.finished:
+                    raise ValueError("the stream ended before the answer did")
                 yield answer.completion(endpoint, (perf_counter() - started) * 1000)
 
     def _endpoint(self, name: str) -> Endpoint:
@@ -179,15 +208,47 @@ class CompletionClient:
             known = ", ".join(self.catalogue)
             raise CompletionError(name, f"no candidate is named {name!r}; there are {known}") from None
 
-    async def _request(self, endpoint: Endpoint, messages: Messages, parameters: Mapping[str, Any]) -> Any:
-        if isinstance(messages, str):
-            messages = [{"role": "user", "content": messages}]
+    async def _request(
+        self,
+        opened: _Connections,
+        endpoint: Endpoint,
+        messages: Messages,
+        parameters: Mapping[str, Any],
+        stream: bool = False,
+    ) -> Any:
         key = endpoint.keys.next()
-        client = self._client.with_options(base_url=endpoint.url, api_key=key or NO_KEY)
-        create: Any = client.chat.completions.create
-        return await create(
-            model=endpoint.model,
-            messages=list(messages),
-            extra_headers=None if key else {"Authorization": Omit()},
-            **{**endpoint.parameters, **self.parameters, **parameters},
+        left_out = [] if key else ["Authorization"]
+        if endpoint.service is None or endpoint.service.name != "openai":
+            left_out += OPENAI_ALONE
+        client = opened.client.with_options(base_url=endpoint.url, api_key=key or NO_KEY)
+        # Not client.chat.completions.create, which takes no field that it does not know, and reads the answer
+        # into models that check nothing.
+        return await client.post(
+            "/chat/completions",
+            cast_to=object,
+            body={
+                **endpoint.parameters,
+                **self.parameters,
+                **parameters,
+                "model": endpoint.model,
+                "messages": self._conversation(messages),
+                "stream": stream,
+            },
+            options={"headers": {name: Omit() for name in left_out}},
+            stream=stream,
+            stream_cls=AsyncStream[object],
         )
+
+    def _conversation(self, messages: Messages) -> list[Mapping[str, Any]]:
+        told = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        if self.system is None or any(message.get("role") in SYSTEM for message in told):
+            return told
+        return [{"role": "system", "content": self.system}, *told]
+
+
+@contextlib.contextmanager
+def _told_when_closed(name: str) -> Iterator[None]:
+    try:
+        yield
+    except CancelledError:
+        raise CompletionError(name, f"{name} is not asked any more: the client was closed") from None

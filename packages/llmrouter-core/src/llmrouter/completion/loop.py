@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
 from queue import SimpleQueue
 from typing import Any, TypeVar, cast
 
@@ -19,14 +19,25 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._ended = False
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="llmrouter-completion", daemon=True
         )
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine; cancelling the future cancels it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Start a coroutine; cancelling the future cancels it.
+
+        Raises:
+            CancelledError: The loop was closed.
+        """
+        # What is started after the others were cancelled would be waited for in vain.
+        with self._lock:
+            if not self._ended:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise CancelledError
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end; where the wait is interrupted, as by Ctrl-C, it is cancelled."""
@@ -56,19 +67,23 @@ class BackgroundLoop:
         finally:
             future.cancel()
 
-    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Cancel what still runs, then run `last`, and end the thread."""
-        self.call(_end(last))
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            future = asyncio.run_coroutine_threadsafe(_end(last), self._loop)
+        future.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
-async def _end(last: Coroutine[Any, Any, None] | None) -> None:
+async def _end(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    if last is not None:
-        await last
+    await last()
     await asyncio.get_running_loop().shutdown_asyncgens()

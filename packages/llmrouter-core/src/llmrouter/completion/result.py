@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from llmrouter.completion.catalogue import Endpoint
+from llmrouter.completion.messages import text_of
+
+Tokens = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one call, or of several together."""
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Tokens
+    completion_tokens: Tokens
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -47,7 +50,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnswerBuilder:
-    """Puts together what an LLM says, whole or in pieces, as the official client gives it."""
+    """Puts together what an LLM says, whole or in pieces."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
@@ -55,26 +58,37 @@ class AnswerBuilder:
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
 
-    def add(self, answer: Any) -> str:
-        """Take over a whole answer or a chunk of one; return its text.
+    def add(self, raw: Any) -> str:
+        """Take over a whole answer or a chunk of one, decoded from JSON; return its text.
 
         Raises:
-            AttributeError, TypeError: It is none.
+            ValueError, msgspec.ValidationError: It is none.
         """
+        if isinstance(raw, str):  # as of a server that does not call it JSON
+            try:
+                raw = msgspec.json.decode(raw)
+            except msgspec.DecodeError:
+                raise ValueError(f"found {raw[:80]!r}, which is not JSON") from None
+        answer = msgspec.convert(raw, _Answer)
+        if answer.error:
+            raise ValueError(f"it tells an error: {answer.error}")
         self._model = answer.model or self._model
-        if answer.usage is not None:
-            self._usage = Usage(int(answer.usage.prompt_tokens), int(answer.usage.completion_tokens))
+        # Some say nothing about tokens, or something else: an answer is an answer nevertheless.
+        with contextlib.suppress(msgspec.ValidationError):
+            self._usage = msgspec.convert(answer.usage, Usage)
         if not answer.choices:
             return ""
         choice = answer.choices[0]
+        said = choice.message or choice.delta
+        if said is None:
+            raise ValueError("its choice holds no message")
         self._finish_reason = choice.finish_reason or self._finish_reason
-        said = choice.delta if hasattr(choice, "delta") else choice.message
-        piece = said.content or ""
+        piece = text_of({"content": said.content}) or said.refusal or ""
         self._pieces.append(piece)
         return piece
 
     def completion(self, endpoint: Endpoint, latency_ms: float) -> Completion:
-        """Return the answer as far as it came.
+        """Return the answer.
 
         Raises:
             ValueError: Nothing came.
@@ -92,13 +106,41 @@ class AnswerBuilder:
             latency_ms=latency_ms,
         )
 
+    @property
+    def finished(self) -> bool:
+        """Whether the LLM said that it came to its end."""
+        return self._finish_reason is not None
+
+
+class _Said(msgspec.Struct):
+    content: str | list[dict[str, Any]] | None = None
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Said | None = None
+    delta: _Said | None = None
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    """What is read of an answer, or of a chunk of one."""
+
+    choices: list[_Choice] | None = None
+    model: str | None = None
+    usage: Any = None
+    error: Any = None
+
 
 _record: ContextVar[list[Completion] | None] = ContextVar("llmrouter_completions", default=None)
 
 
 @contextlib.contextmanager
 def recording() -> Iterator[list[Completion]]:
-    """Yield a list to which every answer is added that this thread asks for meanwhile."""
+    """Yield a list to which every answer is added that this thread asks for meanwhile.
+
+    Another thread's are added where it runs in a copy of this one's context (`contextvars.copy_context`).
+    """
     completions: list[Completion] = []
     token = _record.set(completions)
     try:

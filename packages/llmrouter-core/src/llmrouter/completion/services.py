@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ ENDPOINTS = {
     "openai": "https://api.openai.com/v1",
     "together": "https://api.together.xyz/v1",
 }
+# Of the variables that hold the keys of one service.
+KEY_SUFFIX = "_API_KEY"
 _KEYS = ("api_endpoint", "api_key_env", "concurrency", "requests_per_minute")
 
 
@@ -44,6 +47,9 @@ def services_from(config: Mapping[str, Any], source: object = None) -> dict[str,
         config: A configuration.
         source: Where it was read, for errors.
 
+    Returns:
+        The services by their names in lower case, which is how they are looked up.
+
     Raises:
         ConfigError: The section is malformed.
     """
@@ -57,30 +63,47 @@ def services_from(config: Mapping[str, Any], source: object = None) -> dict[str,
         for key, value in (told or {}).items():
             if problem := _problem(key, value):
                 raise config_error(source, ["services", str(name), str(key)], problem)
-        known = found.get(name, Service(name, api_key_env=key_variable(str(name))))
-        found[name] = replace(known, **(told or {}))
+        lower = str(name).lower()
+        known = found.get(lower, Service(lower, api_key_env=key_variable(lower)))
+        found[lower] = replace(known, **(told or {}))
     return found
 
 
 def check_url(value: object) -> str | None:
-    """Tell in words why something is no base URL of an API, or return None."""
-    parts = urlsplit(value) if isinstance(value, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"expected a URL such as http://127.0.0.1:8080/v1, found {value!r}"
-    if parts.username or parts.password:
-        return "holds a name or password; keys belong into the environment"
+    """Tell in words why something is no base URL of an API, or return None.
+
+    What may hold a password or key is not repeated.
+    """
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        host = parts and parts.hostname and (parts.port or True)
+    except ValueError:  # brackets that do not match, or a port that is none
+        parts = host = None
+    if parts is not None and ("@" in parts.netloc or parts.query or parts.fragment):
+        return "holds a name, password or parameters; keys belong into the environment"
+    if parts is None or parts.scheme not in ("http", "https") or not host:
+        found = "something else" if any(mark in str(value) for mark in "@?") else repr(value)
+        return f"expected a URL such as http://127.0.0.1:8080/v1, found {found}"
     return None
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL that `check_url` finds good."""
+    return urlsplit(url).hostname or ""
 
 
 def is_loopback(url: str) -> bool:
     """Whether a URL leads to this machine itself."""
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    host = host_of(url)
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def key_variable(name: str) -> str:
     """Return the environment variable that holds a service's key by default."""
-    return f"{''.join(c if c.isalnum() else '_' for c in name).upper()}_API_KEY"
+    return f"{''.join(c if c.isalnum() else '_' for c in name).upper()}{KEY_SUFFIX}"
 
 
 def _problem(key: object, value: object) -> str | None:

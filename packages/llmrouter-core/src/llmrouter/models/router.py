@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from llmrouter.completion.catalogue import Catalogue
 from llmrouter.config import config_error, read_config
 from llmrouter.data.candidates import read_candidates
 from llmrouter.data.embeddings import read_embeddings
@@ -92,6 +91,9 @@ class Router(ABC):
     ) -> Completion:
         """Let a candidate answer: what a multi-round router calls in its ``answer_query``.
 
+        Usage and cost of these calls are added up for the query. A router that calls from threads of its own
+        must run them in a copy of its context (`contextvars.copy_context`), or theirs are left out.
+
         Args:
             model_name: The candidate.
             messages: A conversation as the chat protocol has it, or the text of one message of the user.
@@ -159,6 +161,7 @@ class Router(ABC):
     @cached_property
     def completions(self) -> CompletionClient:
         """What calls the candidates."""
+        from llmrouter.completion.catalogue import Catalogue
         from llmrouter.completion.client import CompletionClient
 
         return CompletionClient(Catalogue(self.llm_data, self.cfg, self._source))
