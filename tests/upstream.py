@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
 class Reply(Exception):
-    """Raised by a script in place of an answer: a status with headers and a body."""
+    """Raised by a script in place of an answer: a status with headers and a body.
+
+    The body is sent as JSON, bytes as they are, and what a generator yields piece by piece until it ends,
+    which closes the connection.
+    """
 
     def __init__(self, status: int, body: Any = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status)
         self.status = status
-        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.body = body if isinstance(body, bytes | Iterator) else json.dumps(body).encode()
         self.headers = {"Content-Type": "application/json", **(headers or {})}
 
 
@@ -36,6 +40,8 @@ class Upstream:
         url: Base URL, such as ``http://127.0.0.1:4711/v1``.
         requests: The bodies that came, in order.
         keys: The key of each.
+        headers: The headers of each, their names in lower case.
+        connections: How many were opened.
         script: Text of the answer to a request; it may raise `Reply`, or wait.
         released: Set when the server ends, for scripts that wait for it.
     """
@@ -43,6 +49,8 @@ class Upstream:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.headers: list[dict[str, str]] = []
+        self.connections = 0
         self.script: Script = lambda request: f"echo {request['messages'][-1]['content']}"
         self.released = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -62,9 +70,14 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            super().setup()
+            upstream.connections += 1
+
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             upstream.requests.append(request)
+            upstream.headers.append({name.lower(): value for name, value in self.headers.items()})
             upstream.keys.append((self.headers["Authorization"] or "").removeprefix("Bearer ") or None)
             try:
                 text = upstream.script(request)
@@ -84,13 +97,20 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(b"data: [DONE]\n\n")
             self.close_connection = True
 
-        def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        def _send(self, status: int, body: bytes | Iterable[bytes], headers: Mapping[str, str]) -> None:
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
+            if isinstance(body, bytes):
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                return
+            self.close_connection = True
             self.end_headers()
-            self.wfile.write(body)
+            for piece in body:
+                self.wfile.write(piece)
+                self.wfile.flush()
 
         def log_message(self, format: str, *args: Any) -> None:
             return

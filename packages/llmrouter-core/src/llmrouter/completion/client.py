@@ -240,7 +240,9 @@ class CompletionClient:
         )
 
     def _conversation(self, messages: Messages) -> list[Mapping[str, Any]]:
-        told = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        told = list(messages)
         if self.system is None or any(message.get("role") in SYSTEM for message in told):
             return told
         return [{"role": "system", "content": self.system}, *told]
