@@ -92,17 +92,9 @@ class TestOneQuery:
     def test_names_the_installed_router_and_its_version(
         self, invoke: Callable[..., Any], config: Callable[..., str]
     ) -> None:
-        found = invoke("infer", "--router", "randomrouter", "--config", config(), "--query", "hi").json
+        chosen = ("--router", "randomrouter", "--config", config(), "--route-only")
+        found = invoke("infer", *chosen, "--query", "hi").json
         assert (found["router"], found["router_version"]) == ("randomrouter", "0.1.0")
-
-    def test_without_route_only_says_so_in_one_line(
-        self, invoke: Callable[..., Any], steered: list[str]
-    ) -> None:
-        done = invoke("infer", *steered[:-1], "--query", "hi")
-        assert done.status == 0
-        assert done.json["model_name"] == "small"
-        assert done.err.count("\n") == 1
-        assert "not built yet" in done.err
 
     @pytest.mark.parametrize("format", ["json", "jsonl", "csv"])
     @pytest.mark.parametrize("to_file", [False, True])
@@ -823,7 +815,8 @@ class TestInterruption:
         assert set(os.listdir()) - before == {"started"}
 
     def test_of_one_query(self, interrupted: Callable[..., Any], router: Callable[..., list[str]]) -> None:
-        done = interrupted("infer", *router(self.SLOW), "--query", "slow", "--output", "out.json")
+        given = (*router(self.SLOW), "--route-only", "--query", "slow", "--output", "out.json")
+        done = interrupted("infer", *given)
         assert (done.status, done.out) == (130, "")
         assert not Path("out.json").exists()
 

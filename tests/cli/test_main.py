@@ -12,7 +12,7 @@ import pytest
 
 from llmrouter_cli.__main__ import run
 
-INFER = ("infer", "--router", "randomrouter", "--config")
+INFER = ("infer", "--route-only", "--router", "randomrouter", "--config")
 
 
 @pytest.fixture

@@ -63,13 +63,14 @@ ROUTER = """
 """
 
 ROUTE = ("--router", "loud", "--config", "config.yaml")
-JSON_LINES = ("infer", *ROUTE, "--input", "in.txt")
+INFER = ("infer", *ROUTE, "--route-only")
+JSON_LINES = (*INFER, "--input", "in.txt")
 COMMANDS = [
     ("list-routers",),
     ("plugins",),
     ("plugins", "check"),
     ("version",),
-    ("infer", *ROUTE, "--query", "hi"),
+    (*INFER, "--query", "hi"),
     JSON_LINES,
     (*JSON_LINES, "--output", "/dev/stdout", "--output-format", "jsonl"),
     ("train", *ROUTE),

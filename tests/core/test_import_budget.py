@@ -14,7 +14,9 @@ import pytest
 SHOW = "import json, sys\n{}\nsys.stderr.write('MODULES ' + json.dumps(sorted(sys.modules)))"
 COMMAND = SHOW.format("from llmrouter_cli.__main__ import run\nassert run({!r}) == 0")
 
-HEAVY = {"torch", "rich", "numpy", "openai", "transformers", "pandas", "httpx", "asyncio", "http.client"}
+HEAVY = {"torch", "rich", "numpy", "transformers", "pandas", "asyncio", "http.client"}
+# What calls LLMs: not imported to list routers or to decide.
+HEAVY |= {"aiolimiter", "anyio", "httpx", "httpx2", "openai", "pydantic", "llmrouter.completion.client"}
 FILES = {"yaml", "msgspec"}
 
 
@@ -75,6 +77,28 @@ def test_routing_one_query_imports_nothing_heavy(config: Callable[..., str]) -> 
     modules = imported(COMMAND.format(arguments))
     assert not modules & HEAVY
     assert {"llmrouter_random.router", *FILES} <= modules
+
+
+def test_routing_a_file_imports_nothing_heavy(
+    config: Callable[..., str], write: Callable[[str, str], Path]
+) -> None:
+    write("in.txt", "one\ntwo\n")
+    arguments = [
+        "infer",
+        "--router",
+        "randomrouter",
+        "--config",
+        config(),
+        "--input",
+        "in.txt",
+        "--route-only",
+    ]
+    assert not imported(COMMAND.format(arguments)) & {*HEAVY, "llmrouter.completion.catalogue"}
+
+
+@pytest.mark.parametrize("name", ["services", "keys", "prices", "catalogue", "messages", "result"])
+def test_what_is_known_of_llms_does_without_a_client(name: str) -> None:
+    assert not imported(SHOW.format(f"import llmrouter.completion.{name}")) & HEAVY
 
 
 def test_a_router_folder_is_listed_without_being_run(write: Callable[[str, str], Path]) -> None:

@@ -23,7 +23,7 @@ from llmrouter.errors import (
 from llmrouter.models.router import Router
 from llmrouter.plugin_system import PluginRegistry, RouterEntry
 from llmrouter.plugin_system.installed import Observer
-from llmrouter.routing import Decided, DecisionEngine, create_router, load_state, open_engine
+from llmrouter.routing import Decided, DecisionEngine, create_router, load_state, open_engine, ranked
 
 ENTRY = RouterEntry("mine", "llmrouter-mine", "1.0")
 
@@ -469,3 +469,77 @@ def test_candidates_that_cannot_be_used(fake: PluginRegistry, config: Callable[.
 def test_a_router_gets_its_path_as_text(fake: PluginRegistry, config: Callable[..., str]) -> None:
     router = create_router(fake, fake.find("fake"), Path(config(hparam={"name": "small"})))
     assert router._source == "config.yaml"
+
+
+class TestAllowedLLMs:
+    """A query may say which LLMs may answer it."""
+
+    def decide(self, allowed: Any, **result: Any) -> RoutingDecision:
+        engine = DecisionEngine(Scripted(lambda query: {"model_name": "large", **result}), "mine")
+        return engine.decide({"query": "hi", "allowed_llms": allowed})
+
+    @pytest.mark.parametrize(
+        "allowed", [None, ["large"], ("small", "large"), {"large"}, ["large", "gpt-9", 5]]
+    )
+    def test_a_choice_among_them_stands(self, allowed: Any) -> None:
+        decision = self.decide(allowed)
+        assert (decision.model_name, decision.fallback, decision.fallback_reason) == ("large", None, None)
+
+    @pytest.mark.parametrize("allowed", [["small"], ("small", "gpt-9"), frozenset({"small"})])
+    def test_another_choice_is_put_right_and_says_so(self, allowed: Any) -> None:
+        decision = self.decide(allowed, confidence=0.9)
+        assert (decision.model_name, decision.predicted_llm) == ("small", "small")
+        assert (decision.fallback, decision.confidence) == (True, 0.9)
+        assert decision.fallback_reason == "large may not be chosen for this query"
+
+    def test_the_next_by_score_is_taken(self) -> None:
+        router = Scripted(lambda query: {"model_name": "c", "scores": {"a": 0.1, "b": 0.5, "c": 0.9}})
+        router.llm_data = {"a": {}, "b": {}, "c": {}}
+        engine = DecisionEngine(router, "mine")
+        assert engine.decide({"query": "hi", "allowed_llms": ["a", "b"]}).model_name == "b"
+
+    @pytest.mark.parametrize("allowed", [[], ["gpt-9"], "large", "small, large", 5, {"large": True}, True])
+    def test_what_names_no_candidate_is_an_error_of_that_query(self, allowed: Any) -> None:
+        with pytest.raises(
+            RoutingError, match="'allowed_llms' names no candidate; expected a list, of small"
+        ):
+            self.decide(allowed)
+
+    def test_in_a_batch_it_is_an_error_of_one_row(self) -> None:
+        engine = DecisionEngine(Scripted(lambda query: {"model_name": "large"}), "mine")
+        queries: list[dict[str, Any]] = [
+            {"query": "a", "allowed_llms": value} for value in (["small"], 5, None)
+        ]
+        first, second, third = engine.decide_batch(queries)
+        assert isinstance(first, RoutingDecision)
+        assert isinstance(third, RoutingDecision)
+        assert (first.model_name, third.model_name) == ("small", "large")
+        assert isinstance(second, RoutingError)
+
+    def test_observers_see_the_decision_that_counts(self) -> None:
+        seen: list[Any] = []
+        watch = Observer("watch", seen.append, ("decision",))
+        engine = DecisionEngine(Scripted(lambda query: {"model_name": "large"}), observers=[watch])
+        engine.decide({"query": "hi", "allowed_llms": ["small"]})
+        assert [decision.model_name for decision in seen] == ["small"]
+
+
+class TestRanked:
+    NAMES = ("a", "b", "c", "d")
+
+    def order(self, chosen: str, scores: Any) -> str:
+        return "".join(ranked(RoutingDecision(model_name=chosen, scores=scores), self.NAMES))
+
+    def test_the_choice_then_the_scores_then_the_given_order(self) -> None:
+        assert self.order("c", {"b": 1.0, "d": 2.0, "c": -5.0}) == "cdba"
+        assert self.order("c", None) == "cabd"
+        assert self.order("x", {"d": 1}) == "dabc"
+
+    @pytest.mark.parametrize("scores", [[1, 2, 3], "many", 5, {"b": None, "a": "x", "d": float("nan")}])
+    def test_scores_that_are_none_count_for_nothing(self, scores: Any) -> None:
+        assert self.order("b", scores) == "bacd"
+
+    def test_scores_of_numpy(self) -> None:
+        numpy = pytest.importorskip("numpy")
+        assert self.order("a", {"d": numpy.float32(2), "c": numpy.array([1.0])[0]}) == "adcb"
+        assert self.order("a", numpy.ones(4)) == "abcd"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmrouter.errors import ConfigError
+from llmrouter.routing import DecisionEngine
 from llmrouter_random.router import RandomRouter
 
 BATCH = [{"query": f"query {number}"} for number in range(4000)]
@@ -58,3 +59,30 @@ def test_weights_that_make_no_sense(config: Callable[..., str], weights: Any, to
         RandomRouter(config(hparam={"weights": weights}))
     assert caught.value.key == "hparam.weights"
     assert caught.value.line == 1
+
+
+CANDIDATES: dict[str, dict[str, float]] = {"a": {}, "b": {}, "c": {}}
+
+
+class TestAllowedLLMs:
+    def drawn(self, router: RandomRouter, allowed: Any) -> Counter[str]:
+        batch = [{"query": "hi", "allowed_llms": allowed}] * 4000
+        return Counter(result["model_name"] for result in router.route_batch(batch))
+
+    def test_only_these_are_drawn_by_their_weights(self, config: Callable[..., str]) -> None:
+        weights = {"a": 3, "b": 1, "c": 4}
+        counts = self.drawn(
+            RandomRouter(config(CANDIDATES, hparam={"seed": 1, "weights": weights})), ["b", "a"]
+        )
+        assert set(counts) == {"a", "b"}
+        assert 2.6 < counts["a"] / counts["b"] < 3.4
+
+    def test_none_is_no_restriction(self, config: Callable[..., str]) -> None:
+        assert set(self.drawn(RandomRouter(config(CANDIDATES)), None)) == {"a", "b", "c"}
+
+    @pytest.mark.parametrize("weights", [{"a": 1}, {"a": 1, "b": 0}])
+    def test_one_without_weight_is_taken_where_nothing_else_is_allowed(
+        self, config: Callable[..., str], weights: dict[str, int]
+    ) -> None:
+        engine = DecisionEngine(RandomRouter(config(CANDIDATES, hparam={"weights": weights})), "randomrouter")
+        assert engine.decide({"query": "hi", "allowed_llms": ["b"]}).model_name == "b"

@@ -16,7 +16,10 @@ from llmrouter.errors import ConfigError, LLMRouterError
 from llmrouter.models.router import Router
 
 HERE = "http://127.0.0.1:8000/v1"
-KEYS = {"API_KEYS": '{"openai": "key-of-openai", "acme": "key-of-acme"}', "TOGETHER_API_KEY": "key-of-together"}
+KEYS = {
+    "API_KEYS": '{"openai": "key-of-openai", "acme": "key-of-acme"}',
+    "TOGETHER_API_KEY": "key-of-together",
+}
 
 
 def endpoint(name: str, candidate: dict[str, Any], environ: Any = KEYS, **config: Any) -> Endpoint:
@@ -86,7 +89,11 @@ def test_whose_key_is_sent(name: str, candidate: dict[str, Any], key: str | None
         ("a", {}, "it is not known where 'a' is called; give the candidate an 'api_endpoint'"),
         ("a", {"service": "acme"}, "no service is named 'acme'; there are"),
         ("a", {"service": "gemini"}, "'a' needs a key; set API_KEYS or GEMINI_API_KEY"),
-        ("a", {"api_endpoint": "https://a.example/v1"}, "'a' needs a key; set API_KEYS .* give it a 'service'"),
+        (
+            "a",
+            {"api_endpoint": "https://a.example/v1"},
+            "'a' needs a key; set API_KEYS .* give it a 'service'",
+        ),
         ("openai/a", {"api_endpoint": "https://a.example/v1"}, "'openai/a' needs a key"),
         ("a", {"api_endpoint": "a.example"}, "a.api_endpoint: expected a URL such as"),
         ("a", {"api_endpoint": "https://user:s3cret@a.example"}, "a.api_endpoint: holds a name, password"),

@@ -106,8 +106,7 @@ class JSONLines(RowWriter):
     """One JSON object a line."""
 
     def _put(self, rows: list[bytes]) -> None:
-        rows.append(b"")
-        self._stream.write(b"\n".join(rows))
+        self._stream.write(b"\n".join([*rows, b""]))
 
 
 class JSONArray(RowWriter):

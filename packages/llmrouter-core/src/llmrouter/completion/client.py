@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from time import perf_counter
@@ -63,6 +64,11 @@ class _Connections:
             # Keys and texts go where the configuration says, and nowhere else.
             http_client=DefaultAsyncHttpxClient(follow_redirects=False, timeout=limits),
         )
+
+    def close(self) -> None:
+        """Cancel the calls under way, and close them."""
+        if self.process == os.getpid():
+            self.loop.close(self.client.close)
 
 
 class CompletionClient:
@@ -129,8 +135,8 @@ class CompletionClient:
         self._closed = True
         with _opening:
             opened, self._open = self._open, None
-        if opened is not None and opened.process == os.getpid():
-            opened.loop.close(opened.client.close)
+        if opened is not None:
+            opened.close()
 
     def __enter__(self) -> CompletionClient:
         return self
@@ -148,6 +154,8 @@ class CompletionClient:
             # A forked process has the object, but not the thread.
             if self._open is None or self._open.process != os.getpid():
                 self._open = _Connections(self.timeout, self.retries)
+                # So that one that is thrown away leaves no thread; at exit there is nothing to do.
+                weakref.finalize(self, self._open.close).atexit = False
             return self._open
 
     def _bounds(self, opened: _Connections, endpoint: Endpoint) -> _Limits:

@@ -21,10 +21,12 @@ class BackgroundLoop:
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._ended = False
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="llmrouter-completion", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="llmrouter-completion", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start a coroutine; cancelling the future cancels it.
@@ -74,10 +76,11 @@ class BackgroundLoop:
                 return
             self._ended = True
             future = asyncio.run_coroutine_threadsafe(_end(last), self._loop)
-        future.result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        # Not before its result is handed over.
+        future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._loop.stop))
+        if threading.current_thread() is not self._thread:  # as where the last reference was its own
+            self._thread.join()
+            future.result()
 
 
 async def _end(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
