@@ -239,3 +239,10 @@ def test_a_row_of_a_pipe_is_there_before_the_next_is_written(name: str, line: by
     finally:
         os.close(pipe)
     assert list(rows) == []
+
+
+def test_one_that_is_not_read_may_be_closed() -> None:
+    Path("in.txt").write_text("a\n")
+    queries = QueryFile("in.txt")
+    queries.close()
+    queries.close()

@@ -136,21 +136,21 @@ def infer(
             if asked is not None:
                 with _output(output_path, stdout) as stream:
                     return answer_one(answers, asked, stream, output_format)
-            queries = QueryFile(str(input_path))
             make = WRITERS[output_format] if output_format else JSONLines if as_json else TerminalAnswers
             at_once = {"concurrency": concurrency, "batch_size": batch_size}
-            if output_path is None or _is_special(output_path):
-                with _output(output_path, stdout) as stream:
-                    return answer_all(answers, queries, stream, make, **at_once)
-            # Not what may have to be mended before it goes on, such as where the LLMs are.
-            made_with = {
-                "router": engine.name,
-                "config": config,
-                "load_model_path": load_model_path,
-                "system": asking.system,
-                **asking.parameters,
-            }
-            return answer_into_file(answers, queries, output_path, make, made_with, resume, **at_once)
+            with contextlib.closing(QueryFile(str(input_path))) as queries:
+                if output_path is None or _is_special(output_path):
+                    with _output(output_path, stdout) as stream:
+                        return answer_all(answers, queries, stream, make, **at_once)
+                # Not what may have to be mended before it goes on, such as where the LLMs are.
+                made_with = {
+                    "router": engine.name,
+                    "config": config,
+                    "load_model_path": load_model_path,
+                    "system": asking.system,
+                    **asking.parameters,
+                }
+                return answer_into_file(answers, queries, output_path, make, made_with, resume, **at_once)
 
 
 def _query_of(text: str) -> dict[str, str]:

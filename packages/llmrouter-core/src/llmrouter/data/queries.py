@@ -65,6 +65,10 @@ class QueryFile:
         else:
             self._stream = sys.stdin.buffer
 
+    def close(self) -> None:
+        """Close the file; reading it to its end does so too."""
+        self._stream.close()
+
     def __iter__(self) -> Iterator[QueryRow]:
         """Yield the rows in order."""
         if self._format == ".json":
