@@ -216,6 +216,31 @@ class TestKeys:
         ]
         assert done.status == 0
 
+    @pytest.mark.parametrize(
+        ("name", "value", "told"),
+        [
+            ("API_KEYS", f'{{"openai": "{SECRET}"', "API_KEYS begins like JSON and is not valid JSON"),
+            ("API_KEYS", f'{{"openai": {{"key": "{SECRET}"}}}}', "API_KEYS holds something other than keys"),
+            ("API_KEYS", f"{SECRET} two", "API_KEYS holds a key with blanks"),
+            ("OPENAI_API_KEY", f"{SECRET}\nx", "OPENAI_API_KEY holds a key with blanks"),
+        ],
+    )
+    def test_malformed_ones_are_an_error_and_not_shown(
+        self,
+        invoke: Callable[..., Any],
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        value: str,
+        told: str,
+    ) -> None:
+        monkeypatch.setenv(name, value)
+        done = invoke("doctor", "--debug")
+        assert done.status == 1
+        (known, (status, detail)) = findings(done, "keys")
+        assert known == ("ok", f"set: {name}")
+        assert (status, detail.startswith(told)) == ("error", True)
+        assert SECRET not in done.out + done.err
+
 
 def test_on_a_terminal_it_is_a_table(terminal: Callable[..., Any]) -> None:
     done = terminal("doctor")
