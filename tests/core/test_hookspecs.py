@@ -275,7 +275,7 @@ def test_without_observers_none_is_called(
 ) -> None:
     router = engine({})
     assert PluginRegistry().observers == []
-    monkeypatch.delattr(DecisionEngine, "_notify")
+    monkeypatch.delattr(DecisionEngine, "notify")
     assert router.decide({"query": "one"}).model_name == "small"
 
 
