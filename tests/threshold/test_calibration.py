@@ -44,7 +44,7 @@ def calibrated(raw: Sequence[float] | Doubles, examples: Examples) -> Calibratio
 
 
 def error_of(probabilities: Sequence[float], truth: Sequence[float], bins: int = 10) -> float:
-    from llmrouter_threshold.calibration import expected_calibration_error
+    from llmrouter.models.calibration import expected_calibration_error
 
     return expected_calibration_error(np.array(probabilities), np.array(truth, np.float64), bins)
 

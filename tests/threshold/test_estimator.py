@@ -12,8 +12,8 @@ from llmrouter.encoders.base import SparseBatch
 if TYPE_CHECKING:
     import torch
 
+    from llmrouter.models.features import Features
     from llmrouter_threshold.estimator import DifficultyEstimator
-    from llmrouter_threshold.features import Features
 
 pytestmark = pytest.mark.torch
 
@@ -36,7 +36,7 @@ def estimator(heads: int = 2, sparse: bool = True, hidden: int = 0, seed: int = 
 
 def both_kinds() -> tuple[Features, Features]:
     """The same features, the third row all 0, sparse and dense."""
-    from llmrouter_threshold.features import Features
+    from llmrouter.models.features import Features
 
     draw = np.random.default_rng(0)
     dense = (draw.normal(size=(5, DIM)) * (draw.random((5, DIM)) < 0.3)).astype(np.float32)

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from llmrouter_threshold.features import Features
+    from llmrouter.models.features import Features
     from llmrouter_threshold.learning import Learner
 
 pytestmark = pytest.mark.torch
@@ -23,7 +23,7 @@ def some_features(sparse: bool = True) -> tuple[Features, Tensor]:
     import torch
 
     from llmrouter.encoders.base import SparseBatch
-    from llmrouter_threshold.features import Features
+    from llmrouter.models.features import Features
 
     draw = np.random.default_rng(0)
     matrix = (draw.normal(size=(ROWS, DIM)) * (draw.random((ROWS, DIM)) < 0.4)).astype(np.float32)
@@ -73,8 +73,8 @@ def test_only_sparse_features_have_a_transpose() -> None:
 def test_sparse_features_give_the_logits_and_gradients_of_the_same_dense_ones(hidden_dim: int) -> None:
     import torch
 
+    from llmrouter.models.features import Features
     from llmrouter_threshold.estimator import DifficultyEstimator
-    from llmrouter_threshold.features import Features
     from llmrouter_threshold.parallel import seeded
 
     features, matrix = some_features()

@@ -6,19 +6,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llmrouter.models.calibration import Doubles, expected_calibration_error, fit_logistic, logistic
 from llmrouter_threshold.examples import Examples
 from llmrouter_threshold.hyperparameters import Hyperparameters
-
-Doubles = NDArray[np.float64]
 
 QUANTILES = 201
 _STEPS = np.linspace(0, 1, QUANTILES)
 NO_GAP = "needs routing data with the performance of both LLMs, in which the large one does better"
 # What is recovered of the gap where the user asks for nothing else, and it is known.
 USUAL_QUALITY = 0.8
-BINS = 10
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Calibration:
 
     def probabilities(self, raw: Doubles) -> Doubles:
         """Return calibrated probabilities for raw scores, in the same order."""
-        return _logistic(self.slope * raw + self.intercept)
+        return logistic(self.slope * raw + self.intercept)
 
     def with_traffic(self, raw: Doubles) -> Calibration:
         """Return a calibration that also knows the raw scores of the user's traffic, shape (n,)."""
@@ -127,8 +124,8 @@ def calibrate(raw: Doubles, examples: Examples) -> Calibration:
         examples: The n examples that they are for.
     """
     truth = examples.hard.astype(np.float64)
-    slope, intercept = _fit_logistic(raw, truth)
-    probabilities = _logistic(slope * raw + intercept)
+    slope, intercept = fit_logistic(raw, truth)
+    probabilities = logistic(slope * raw + intercept)
     return Calibration(
         slope,
         intercept,
@@ -136,17 +133,6 @@ def calibrate(raw: Doubles, examples: Examples) -> Calibration:
         _quantiles(probabilities),
         _recovered(raw, examples),
     )
-
-
-def expected_calibration_error(probabilities: Doubles, truth: Doubles, bins: int = BINS) -> float:
-    """Return the mean distance of probability and truth over bins of equal count, weighted by count.
-
-    The measure of Naeini et al. (2015), with bins of equal count in place of equal width.
-    """
-    order = np.argsort(probabilities, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    gaps = [abs(probabilities[part].mean() - truth[part].mean()) * len(part) for part in parts]
-    return float(sum(gaps) / len(order))
 
 
 def has_gap(examples: Examples) -> bool:
@@ -174,27 +160,3 @@ def _by_share(quantiles: tuple[float, ...], share: float, tiers: int) -> list[fl
         raise ValueError("needs a trained router")
     steps = np.linspace(1 - share, 1, tiers)[:-1]
     return [float(np.interp(step, np.linspace(0, 1, len(quantiles)), quantiles)) for step in steps]
-
-
-def _fit_logistic(raw: Doubles, truth: Doubles) -> tuple[float, float]:
-    """Fit slope and intercept by Newton's method; the slope stays positive, so that the order is kept."""
-    # Platt's targets, for with few examples the truth itself is too sure.
-    positives, count = truth.sum(), len(truth)
-    high, low = (positives + 1) / (positives + 2), 1 / (count - positives + 2)
-    wanted = low + truth * (high - low)
-    design = np.stack([raw, np.ones_like(raw)], axis=1)
-    weights = np.array([1.0, 0.0])
-    for _ in range(50):
-        chances = _logistic(design @ weights)
-        slope = design.T @ (chances - wanted) + np.array([1e-3, 0]) * weights
-        curvature = (design * (chances * (1 - chances))[:, None]).T @ design + np.diag([1e-3, 1e-9])
-        step = np.linalg.solve(curvature, slope)
-        weights = weights - np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-8:
-            break
-    return max(float(weights[0]), 1e-3), float(weights[1])
-
-
-def _logistic(values: Doubles) -> Doubles:
-    result: Doubles = 1 / (1 + np.exp(np.minimum(-values, 500)))  # beyond, it would overflow
-    return result

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from llmrouter_threshold.features import Features
+from llmrouter.models.features import Features, project
 
 
 class DifficultyEstimator(nn.Module):
@@ -67,9 +65,9 @@ class DifficultyEstimator(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Return logits of shape (n, heads)."""
-        logits = _project(features, self.linear) + self.bias
+        logits = project(features, self.linear) + self.bias
         if self.hidden is not None:
-            inner = features.values if self.embedding is None else _project(features, self.embedding)
+            inner = features.values if self.embedding is None else project(features, self.embedding)
             logits = logits + self.hidden(inner)
         return logits
 
@@ -85,45 +83,3 @@ def _layer(inputs: int, outputs: int) -> nn.Linear:
     layer.weight = nn.Parameter(torch.zeros(outputs, inputs))
     layer.bias = nn.Parameter(torch.zeros(outputs))
     return layer
-
-
-def _project(features: Features, weight: Tensor) -> Tensor:
-    if features.indices is None:
-        return features.values @ weight
-    if not torch.is_grad_enabled():
-        return _summed(features, weight)
-    projected: Tensor = _SparseProjection.apply(weight, features)  # type: ignore[no-untyped-call]
-    return projected
-
-
-class _SparseProjection(torch.autograd.Function):
-    """Sparse features times weights, of which torch's own gradient takes sixty times as long as this one."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, features: Features) -> Tensor:
-        ctx.features, ctx.rows = features, len(weight)
-        return _summed(features, weight)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = gradients
-        occurring, transposed = ctx.features.transposed
-        whole = gradient.new_zeros(ctx.rows, gradient.shape[1])
-        whole[occurring] = _summed(transposed, gradient.contiguous())
-        return whole, None
-
-
-def _summed(features: Features, weight: Tensor) -> Tensor:
-    """Return the sum of the weights' rows that each row of sparse features names, times its values."""
-    if features.indices is None or features.offsets is None:
-        raise TypeError("dense features are multiplied")
-    # What functional.embedding_bag calls in the end; for a single query its checks take longer than the work.
-    summed, *_ = torch.embedding_bag(
-        weight,
-        features.indices,
-        features.offsets,
-        mode=0,  # add up
-        per_sample_weights=features.values,
-        include_last_offset=True,
-    )
-    return summed

@@ -9,8 +9,6 @@ from typing import Any
 from llmrouter.config import config_error
 from llmrouter_threshold.examples import TARGETS
 
-BROUGHT = "none"
-
 
 @dataclass(frozen=True)
 class Hyperparameters:

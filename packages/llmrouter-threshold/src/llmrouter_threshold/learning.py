@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from llmrouter.models.features import Features
 from llmrouter_threshold.estimator import DifficultyEstimator
-from llmrouter_threshold.features import Features
 from llmrouter_threshold.hyperparameters import Hyperparameters
 from llmrouter_threshold.parallel import Processes, seeded
 

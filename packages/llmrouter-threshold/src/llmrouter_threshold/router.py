@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 
 import llmrouter
@@ -16,14 +15,17 @@ from llmrouter.config import config_error
 from llmrouter.encoders import create_encoder
 from llmrouter.encoders.base import Encoder, Floats, SparseBatch
 from llmrouter.encoders.cache import cached
+from llmrouter.encoders.queries import encode_queries
 from llmrouter.errors import CheckpointError, LLMRouterError
-from llmrouter.models.checkpoint import read_checkpoint, write_state
+from llmrouter.models.calibration import Doubles
+from llmrouter.models.checkpoint import check_header, read_checkpoint, tensors_under, write_state
+from llmrouter.models.encoder_state import BROUGHT, encoder_state, restored_encoder
+from llmrouter.models.features import Features
 from llmrouter.models.meta_router import MetaRouter
-from llmrouter_threshold.calibration import Calibration, Doubles
+from llmrouter_threshold.calibration import Calibration
 from llmrouter_threshold.candidates import tiers
 from llmrouter_threshold.estimator import DifficultyEstimator
-from llmrouter_threshold.features import Features
-from llmrouter_threshold.hyperparameters import BROUGHT, Hyperparameters
+from llmrouter_threshold.hyperparameters import Hyperparameters
 from llmrouter_threshold.plugin import NAME
 
 FORMAT = 1
@@ -100,18 +102,10 @@ class ThresholdRouter(MetaRouter):
             LLMRouterError: An embedding is missing where there is no encoder, or of another width.
         """
         model = self.model if isinstance(self.model, DifficultyEstimator) else None
-        width = None if model is None else model.dim
-        own = [query.get("embedding") for query in batch]
-        if self.encoder is None:
-            return _stacked(own, width or self.settings.embedding_dim)
-        texts = [query["query"] for query, embedding in zip(batch, own, strict=True) if embedding is None]
-        if len(texts) < len(batch) and not (model is not None and model.sparse):
-            # A model is not loaded to encode nothing.
-            made = self.encoder.encode(texts) if texts or not width else np.empty((0, width), np.float32)
-            if not isinstance(made, SparseBatch):
-                rows = iter(made)
-                return _stacked([next(rows) if one is None else one for one in own], made.shape[1])
-        return self.encoder.encode([query["query"] for query in batch])
+        width = self.settings.embedding_dim if self.encoder is None else None
+        return encode_queries(
+            self.encoder, batch, width if model is None else model.dim, model is not None and model.sparse
+        )
 
     def make_encoder(self) -> Encoder | None:
         """Make the encoder that the hyperparameters name; None where queries bring their embeddings."""
@@ -140,11 +134,7 @@ class ThresholdRouter(MetaRouter):
         if not isinstance(self.model, DifficultyEstimator):
             raise CheckpointError(path, f"{NAME} is not trained and has nothing to save")
         tensors = {f"estimator.{name}": value for name, value in self.model.state_dict().items()}
-        encoder: dict[str, Any] = {"name": BROUGHT}
-        if self.encoder is not None:
-            arrays, settings = self.encoder.state()
-            tensors |= {f"encoder.{name}": torch.from_numpy(value) for name, value in arrays.items()}
-            encoder = {"name": self.encoder.name, "version": self.encoder.version, "settings": settings}
+        encoded, encoder = encoder_state(self.encoder)
         header = {
             "router": NAME,
             "format": FORMAT,
@@ -158,7 +148,7 @@ class ThresholdRouter(MetaRouter):
             "chosen": self.chosen,
             "training": self.trained,
         }
-        write_state(tensors, path, header)
+        write_state({**tensors, **encoded}, path, header)
 
     def load_router(self, path: str | os.PathLike[str]) -> None:
         """Restore what `save_router` wrote; the thresholds follow this configuration.
@@ -168,31 +158,18 @@ class ThresholdRouter(MetaRouter):
                 trained for other LLMs or with another encoder.
         """
         tensors, header = read_checkpoint(path)
-        if header.get("router") != NAME:
-            raise CheckpointError(
-                path, f"was saved by {header.get('router') or 'something else'}, not by {NAME}"
-            )
-        if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
-            raise CheckpointError(path, "is of a newer format; upgrade llmrouter-threshold to read it")
+        check_header(header, path, NAME, FORMAT, "llmrouter-threshold")
         try:
             ends = (header["llms"][0], header["llms"][-1])
-            name, version = header["encoder"]["name"], header["encoder"].get("version")
             if ends != (self.llm_names[0], self.llm_names[-1]):
                 raise CheckpointError(
                     path,
                     f"was trained for {' and '.join(ends)}, not {self.llm_names[0]} and {self.llm_names[-1]}",
                 )
-            encoder = None if name == BROUGHT else create_encoder(name)
-            if encoder is not None:
-                if encoder.version != version:
-                    raise CheckpointError(
-                        path, f"needs version {version} of encoder {name}, not {encoder.version}"
-                    )
-                arrays = {key: value.numpy() for key, value in _part(tensors, "encoder.").items()}
-                encoder.restore(arrays, header["encoder"]["settings"])
+            encoder = restored_encoder(tensors, header["encoder"], path)
             with torch.device("meta"):  # whatever size the file claims
                 model = DifficultyEstimator(**header["estimator"])
-            model.load_state_dict(_part(tensors, "estimator."), assign=True)
+            model.load_state_dict(tensors_under(tensors, "estimator."), assign=True)
             model.float()
             calibration = Calibration.from_json(header["calibration"])
             if not calibration.quantiles:
@@ -226,26 +203,3 @@ class ThresholdRouter(MetaRouter):
             "confidence": max(score, 1 - score),
             "difficulty": score,
         }
-
-
-def _stacked(embeddings: Sequence[Any], width: int | None) -> Floats:
-    """Return the embeddings of queries, (n, width); where no width is given it is that of the first."""
-    rows: list[Floats] = []
-    for embedding in embeddings:
-        if embedding is None:
-            raise LLMRouterError("the encoder is 'none', and a query has no 'embedding', a list of numbers")
-        try:
-            row = np.asarray(embedding, dtype=np.float32)
-        except (TypeError, ValueError):
-            row = np.empty((0, 0), dtype=np.float32)
-        if row.ndim != 1:
-            raise LLMRouterError("the 'embedding' of a query is not a list of numbers")
-        width = width or len(row)
-        if len(row) != width:
-            raise LLMRouterError(f"the 'embedding' of a query has {len(row)} numbers, not {width}")
-        rows.append(row)
-    return np.stack(rows) if rows else np.empty((0, width or 0), dtype=np.float32)
-
-
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -19,11 +19,11 @@ from llmrouter.config import config_error
 from llmrouter.encoders.base import SparseBatch
 from llmrouter.errors import CheckpointError
 from llmrouter.models.base_trainer import BaseTrainer
-from llmrouter.models.checkpoint import read_checkpoint, write_state
+from llmrouter.models.checkpoint import read_checkpoint, tensors_under, write_state
+from llmrouter.models.features import Features
 from llmrouter_threshold.calibration import NO_GAP, Calibration, calibrate, has_gap
 from llmrouter_threshold.estimator import DifficultyEstimator
 from llmrouter_threshold.examples import examples_from
-from llmrouter_threshold.features import Features
 from llmrouter_threshold.learning import FullBatch, Learner, MiniBatches
 from llmrouter_threshold.parallel import Processes, seeded
 from llmrouter_threshold.router import ThresholdRouter
@@ -254,8 +254,8 @@ class ThresholdTrainer(BaseTrainer):
         try:
             progress = Progress(**header["progress"])
             self._start(progress)
-            self._model.load_state_dict(_part(tensors, "model."))
-            self._learner.restore(_part(tensors, "learner."))
+            self._model.load_state_dict(tensors_under(tensors, "model."))
+            self._learner.restore(tensors_under(tensors, "learner."))
             self.router.calibration = Calibration.from_json(header["calibration"])
             return progress
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -268,7 +268,3 @@ def kept_apart(queries: Sequence[str], share: float, seed: int) -> NDArray[np.bo
         return np.zeros(len(queries), dtype=bool)
     drawn = [int(hashlib.sha256(f"{seed}:{query}".encode()).hexdigest()[:8], 16) / 2**32 for query in queries]
     return np.asarray(drawn) < share
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

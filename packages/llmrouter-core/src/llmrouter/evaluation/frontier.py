@@ -17,19 +17,15 @@ Choices = NDArray[np.intp]
 POINTS = 257
 
 
-def lambda_sweep(scores: Array, costs: Array, points: int = POINTS) -> Choices:
-    """Choose argmax(score - lambda * cost) for lambdas from 0 to where every choice is the cheapest.
+def trade_offs(scores: Array, costs: Array, points: int = POINTS) -> Array:
+    """Return the lambdas at which a choice of argmax(score - lambda * cost) changes, and 0, ascending.
 
     Args:
         scores: (n, m); -inf where an LLM is no option.
         costs: (n, m) or (m,), expected cost in any unit.
-        points: Number of lambdas at most; they are quantiles of those at which a choice changes.
-
-    Returns:
-        Numbers of the chosen LLMs, (points, n), by rising lambda. Ties go to the cheaper LLM.
+        points: Number of lambdas at most; they are quantiles of all.
     """
     costs = np.broadcast_to(costs, scores.shape)
-    # In the order of cost, for argmax takes the first of equals.
     by_cost = np.argsort(costs, axis=1, kind="stable")
     scores = np.take_along_axis(scores, by_cost, axis=1)
     costs = np.take_along_axis(costs, by_cost, axis=1)
@@ -43,7 +39,26 @@ def lambda_sweep(scores: Array, costs: Array, points: int = POINTS) -> Choices:
     if len(changes) > points - 1:
         changes = changes[np.linspace(0, len(changes) - 1, points - 1).round().astype(int)]
     # A little past each change, so that it is done at whichever side rounding falls.
-    lambdas = np.r_[0.0, changes * (1 + 1e-9)]
+    return np.concatenate([[0.0], changes * (1 + 1e-9)])
+
+
+def lambda_sweep(scores: Array, costs: Array, points: int = POINTS) -> Choices:
+    """Choose argmax(score - lambda * cost) for lambdas from 0 to where every choice is the cheapest.
+
+    Args:
+        scores: (n, m); -inf where an LLM is no option.
+        costs: (n, m) or (m,), expected cost in any unit.
+        points: Number of lambdas at most; they are quantiles of those at which a choice changes.
+
+    Returns:
+        Numbers of the chosen LLMs, (points, n), by rising lambda. Ties go to the cheaper LLM.
+    """
+    costs = np.broadcast_to(costs, scores.shape)
+    lambdas = trade_offs(scores, costs, points)
+    # In the order of cost, for argmax takes the first of equals.
+    by_cost = np.argsort(costs, axis=1, kind="stable")
+    scores = np.take_along_axis(scores, by_cost, axis=1)
+    costs = np.take_along_axis(costs, by_cost, axis=1)
     choices = np.empty((len(lambdas), len(scores)), np.intp)
     rows = np.arange(len(scores))
     for number, trade_off in enumerate(lambdas):

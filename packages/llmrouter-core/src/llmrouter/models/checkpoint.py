@@ -33,6 +33,18 @@ def write_state(
     Raises:
         CheckpointError: The file cannot be written.
     """
+    content = pack_checkpoint(state, header)
+    path = Path(os.path.expanduser(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as stream:
+            stream.write(content)
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be written: {error.strerror}") from error
+
+
+def pack_checkpoint(state: Mapping[str, torch.Tensor], header: Mapping[str, Any] | None = None) -> bytes:
+    """Return a ``state_dict`` and a header as `write_state` writes them: the same for equal ones."""
     seen: set[int] = set()
     tensors = {}
     for name, tensor in state.items():
@@ -41,13 +53,7 @@ def write_state(
         storage = tensor.untyped_storage().data_ptr()
         tensors[name] = tensor.clone() if storage in seen else tensor
         seen.add(storage)
-    path = Path(os.path.expanduser(path))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as stream:
-            stream.write(safetensors.save(tensors, {HEADER: json.dumps(header)} if header else None))
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be written: {error.strerror}") from error
+    return safetensors.save(tensors, {HEADER: json.dumps(header)} if header else None)
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
@@ -72,6 +78,22 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tenso
         raise CheckpointError(path, "there is no such file; train the router first") from None
     except OSError as error:
         raise CheckpointError(path, f"cannot be read: {error.strerror}") from None
+    return unpack_checkpoint(raw, path)
+
+
+def unpack_checkpoint(
+    raw: bytes, path: str | os.PathLike[str]
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Take apart what a file holds, or what `pack_checkpoint` returned.
+
+    Args:
+        raw: The content.
+        path: Where it comes from, for errors.
+
+    Raises:
+        CheckpointError: As `read_state`.
+    """
+    path = Path(path)
     if not raw.startswith(b"PK") and not is_safetensors(raw[:9]):
         raise CheckpointError(
             path, "is neither a safetensors nor a torch file; it was saved by something else"
@@ -95,6 +117,34 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tenso
     if not state:
         raise CheckpointError(path, "holds no weights")
     return state, _header(path, raw)
+
+
+def check_header(
+    header: Mapping[str, Any], path: str | os.PathLike[str], router: str, newest: int, package: str
+) -> None:
+    """Check whose checkpoint it is, by the header's ``router`` and ``format``.
+
+    Args:
+        header: As it was read.
+        path: Where it was read, for errors.
+        router: Name of the router that is to load it.
+        newest: The newest format that it knows.
+        package: Name of its distribution.
+
+    Raises:
+        CheckpointError: It is another router's, or of a newer format.
+    """
+    if header.get("router") != router:
+        raise CheckpointError(
+            path, f"was saved by {header.get('router') or 'something else'}, not by {router}"
+        )
+    if not isinstance(header.get("format"), int) or header["format"] > newest:
+        raise CheckpointError(path, f"is of a newer format; upgrade {package} to read it")
+
+
+def tensors_under(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin so, without that beginning."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _header(path: Path, raw: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llmrouter.encoders.base import SparseBatch
 
 if TYPE_CHECKING:
-    from llmrouter_threshold.features import Features
+    from llmrouter.models.features import Features
 
 pytestmark = pytest.mark.torch
 
@@ -26,7 +26,7 @@ some_rows: st.SearchStrategy[Rows] = st.lists(
 
 
 def sparse(rows: Rows) -> Features:
-    from llmrouter_threshold.features import Features
+    from llmrouter.models.features import Features
 
     lengths = [len(row) for row in rows]
     return Features.of(
@@ -66,7 +66,7 @@ def test_take_gives_what_picking_row_by_row_gives(rows: Rows, data: st.DataObjec
 def test_take_from_dense_features() -> None:
     import torch
 
-    from llmrouter_threshold.features import Features
+    from llmrouter.models.features import Features
 
     dense = Features.of(np.arange(6, dtype=np.float32).reshape(3, 2))
     assert len(dense) == 3
@@ -77,13 +77,13 @@ def test_take_from_dense_features() -> None:
 
 def test_no_rows() -> None:
     from llmrouter.encoders import create_encoder
-    from llmrouter_threshold.features import Features
+    from llmrouter.models.features import Features
 
     assert len(Features.of(create_encoder("hashing").encode([]))) == 0
 
 
 def test_to_a_device_keeps_them() -> None:
-    from llmrouter_threshold.features import Features
+    from llmrouter.models.features import Features
 
     rows: Rows = [[(1, 0.5)], []]
     assert rows_of(sparse(rows).to("cpu")) == rows
