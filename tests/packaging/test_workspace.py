@@ -29,10 +29,12 @@ DISTRIBUTIONS = {
 }
 # Those who call to_pandas have pandas; transformers brings huggingface_hub, and core's extra numpy and torch.
 NOT_REQUIRED = {"pandas", "huggingface_hub"}
-COME_WITH_CORE = {"llmrouter-threshold": {"numpy", "torch"}}
+COME_WITH_CORE = {"llmrouter-threshold": {"numpy", "torch"}, "llmrouter-pareto": {"numpy", "torch"}}
 # Of wordllama only files are read; uvicorn imports httptools, and the exporter is a part of opentelemetry.
 NOT_IMPORTED = {"wordllama", "httptools", "opentelemetry-exporter-otlp-proto-http"}
-NEED_TORCH = {"llmrouter/models/checkpoint.py", "llmrouter/models/meta_router.py"}
+NEED_TORCH = {
+    f"llmrouter/models/{module}.py" for module in ("checkpoint", "encoder_state", "features", "meta_router")
+}
 
 each_package = pytest.mark.parametrize("name", PACKAGES)
 
@@ -174,7 +176,7 @@ def test_one_module_reads_the_metadata_of_distributions() -> None:
     assert readers == {"llmrouter/plugin_system/metadata.py"}
 
 
-@pytest.mark.parametrize("name", sorted(set(PACKAGES) - {"llmrouter-threshold"}))
+@pytest.mark.parametrize("name", sorted(set(PACKAGES) - {"llmrouter-threshold", "llmrouter-pareto"}))
 def test_no_torch_at_import_but_where_a_model_is(name: str) -> None:
     importing = {path for path, tree in sources(name) if "torch" in roots(imported(run_at_import(tree)))}
     assert importing <= NEED_TORCH

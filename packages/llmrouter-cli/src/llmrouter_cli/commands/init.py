@@ -18,6 +18,7 @@ PARTS = (
     "data/example_data",
     "custom_routers/randomrouter",
     "custom_routers/thresholdrouter",
+    "custom_routers/paretorouter",
     "custom_routers/my_router",
 )
 
@@ -29,8 +30,8 @@ def init(directory: Path) -> None:
     """Make an example project to try the commands on.
 
     It is written to DIRECTORY, by default the current one: synthetic data to try the formats with,
-    configurations of randomrouter and thresholdrouter, and my_router, a small router in a folder. What
-    exists already is kept as it is.
+    configurations of randomrouter, thresholdrouter and paretorouter, and my_router, a small router in a
+    folder. What exists already is kept as it is.
     """
     for part in PARTS:
         target = directory / part

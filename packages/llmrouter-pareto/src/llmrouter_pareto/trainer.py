@@ -1,0 +1,36 @@
+"""The trainer of ``paretorouter``, as the command runs it."""
+
+from __future__ import annotations
+
+from llmrouter.config import config_error
+from llmrouter.models.base_trainer import BaseTrainer
+from llmrouter_pareto.router import ParetoRouter
+from llmrouter_pareto.training import learn
+
+
+class ParetoTrainer(BaseTrainer):
+    """Trains a `ParetoRouter` on its ``routing_data_train``.
+
+    It takes seconds and begins anew each time, on the CPU: there is nothing to resume.
+    """
+
+    router: ParetoRouter
+
+    def train(self) -> None:
+        """Train the router and save it to ``model_path.save_model_path``.
+
+        Raises:
+            ConfigError: There is no path to save to, or no routing data.
+            DataError: The routing data do not tell what training needs.
+        """
+        router = self.router
+        path = self.config["model_path"].get("save_model_path")
+        if not isinstance(path, str):
+            raise config_error(router.source, ["model_path", "save_model_path"], "is missing; name a file")
+        rows = router.routing_data_train
+        if rows is None:
+            raise config_error(
+                router.source, ["data_path", "routing_data_train"], "is missing; training needs it"
+            )
+        learn(router, rows, self.report)
+        router.save_router(path)
