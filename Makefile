@@ -39,8 +39,9 @@ format: $(SETUP) ## format the code and apply ruff's safe fixes
 bench: $(SETUP) ## run the benchmarks; ARGS is passed to benchmarks/run.py
 	scripts/in-env default python benchmarks/run.py $(ARGS)
 
-bench-quality: $(SETUP) ## train and evaluate thresholdrouter on real outcomes, where they lie beside the project
+bench-quality: $(SETUP) ## train and evaluate routers on real outcomes, where they lie beside the project
 	scripts/in-env default python benchmarks/quality.py $(ARGS)
+	scripts/in-env default python benchmarks/pareto.py
 
 bench-gateway: $(SETUP) ## measure the gateway beside LiteLLM and a bare pass-through; needs nginx and wrk
 	scripts/in-env default python benchmarks/gateway.py $(ARGS)

@@ -42,7 +42,7 @@ class Hyperparameters:
     common_decay: float = 10.0
     neighbors: int = 300
     cost_neighbors: int = 50
-    components: int = 8
+    components: int = 32
     memory: int = 20_000
     folds: int = 4
     seed: int = 0
