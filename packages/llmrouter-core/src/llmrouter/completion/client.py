@@ -12,6 +12,8 @@ from concurrent.futures import CancelledError
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import msgspec
+
 from llmrouter.completion.catalogue import Catalogue, Endpoint
 from llmrouter.completion.loop import BackgroundLoop
 from llmrouter.completion.result import AnswerBuilder, Completion, record
@@ -116,10 +118,30 @@ class CompletionClient:
             ConfigError: It is not known how to call the candidate.
             CompletionError: The call failed.
         """
-        with _told_when_closed(name):
-            completion = self._connections().loop.call(self._complete(name, messages, parameters))
-        record(completion)
+        completion, _ = self.chat(name, messages, **parameters)
         return completion
+
+    def chat(self, name: str, messages: Messages, **parameters: Any) -> tuple[Completion, dict[str, Any]]:
+        """Return a candidate's answer, and beside it the whole of what its service sent.
+
+        Raises:
+            ConfigError, CompletionError: As `complete`.
+        """
+        with _told_when_closed(name):
+            completion, sent = self._connections().loop.call(self._complete(name, messages, parameters))
+        record(completion)
+        return completion, sent
+
+    async def chat_async(
+        self, name: str, messages: Messages, **parameters: Any
+    ) -> tuple[Completion, dict[str, Any]]:
+        """Do as `chat` does, for callers with an event loop of their own; it is not recorded.
+
+        Raises:
+            ConfigError, CompletionError: As `complete`.
+        """
+        work = self._connections().loop.submit(self._complete(name, messages, parameters))
+        return await asyncio.wrap_future(work)
 
     def stream(self, name: str, messages: Messages, **parameters: Any) -> Iterator[str | Completion]:
         """Yield a candidate's answer piece by piece, and at the end the whole of it.
@@ -171,7 +193,9 @@ class CompletionClient:
             )
         return opened.limits[name]
 
-    async def _complete(self, name: str, messages: Messages, parameters: Mapping[str, Any]) -> Completion:
+    async def _complete(
+        self, name: str, messages: Messages, parameters: Mapping[str, Any]
+    ) -> tuple[Completion, dict[str, Any]]:
         opened, endpoint = self._connections(), self._endpoint(name)
         limits = self._bounds(opened, endpoint)
         async with limits.at_once, limits.per_minute:
@@ -179,8 +203,10 @@ class CompletionClient:
             with call_of(endpoint, self.timeout):
                 request = self._request(opened, endpoint, messages, parameters)
                 answer = AnswerBuilder()
-                answer.add(await asyncio.wait_for(request, self.timeout))
-                return answer.completion(endpoint, (perf_counter() - started) * 1000)
+                sent = await asyncio.wait_for(request, self.timeout)
+                answer.add(sent)
+                whole = msgspec.json.decode(sent) if isinstance(sent, str) else sent
+                return answer.completion(endpoint, (perf_counter() - started) * 1000), whole
 
     async def _stream(
         self, name: str, messages: Messages, parameters: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Base classes of routers and trainers.
+"""Base classes of routers, trainers and judges.
 
 Those that need torch are imported when they are asked for.
 """
@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmrouter.models.base_trainer import BaseTrainer
+    from llmrouter.models.judge import Judge, Judgement
     from llmrouter.models.meta_router import MetaRouter
     from llmrouter.models.router import Router
 
-__all__ = ["BaseTrainer", "MetaRouter", "Router"]
+__all__ = ["BaseTrainer", "Judge", "Judgement", "MetaRouter", "Router"]
 
-_MODULES = {"BaseTrainer": "base_trainer", "MetaRouter": "meta_router", "Router": "router"}
+_MODULES = {
+    "BaseTrainer": "base_trainer",
+    "Judge": "judge",
+    "Judgement": "judge",
+    "MetaRouter": "meta_router",
+    "Router": "router",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,1 @@
+"""Clients: the same methods wherever the lifecycle lives."""

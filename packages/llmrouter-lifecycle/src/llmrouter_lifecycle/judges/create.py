@@ -1,0 +1,124 @@
+"""Make a judge of what a user told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from llmrouter.errors import describe
+from llmrouter.models.judge import Judge, Judgement
+from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
+from llmrouter_lifecycle.judges.extractors import number
+from llmrouter_lifecycle.judges.local import LOCAL, PYTHON, PythonFunction
+from llmrouter_lifecycle.judges.rubric import MODEL_TYPE, Asked, RubricJudge, rubric_spec
+
+if TYPE_CHECKING:
+    from llmrouter.completion.client import CompletionClient
+
+
+def judge_spec(told: Any) -> dict[str, Any]:
+    """Return the spec of a judge with its defaults filled in; a name alone stands for a spec of that type.
+
+    Raises:
+        InvalidParameterError: It is malformed; the message names the key.
+    """
+    if isinstance(told, str):
+        told = {"model_type": told}
+    if hasattr(told, "to_dict"):
+        told = told.to_dict()
+    if not isinstance(told, Mapping):
+        raise InvalidParameterError(
+            f"judgeSpec: expected an object with 'model_type', found {told!r}", param="judgeSpec"
+        )
+    if not isinstance(told.get("model_type"), str):
+        raise InvalidParameterError(
+            f"judgeSpec.model_type: expected one of {', '.join(_known())}, found {told.get('model_type')!r}",
+            param="judgeSpec.model_type",
+        )
+    if told["model_type"] == MODEL_TYPE:
+        return rubric_spec(told)
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def create_judge(
+    spec: Mapping[str, Any],
+    client: CompletionClient | None = None,
+    *,
+    trusted: bool,
+    allowed: Collection[str] = (),
+) -> Judge:
+    """Make a judge.
+
+    Args:
+        spec: As `judge_spec` returns it.
+        client: What a rubric judge asks its LLM with.
+        trusted: Whether whoever wrote the spec may name Python functions to run.
+        allowed: Functions that anybody may name, ``python:module:function``.
+
+    Raises:
+        InvalidParameterError: The spec is malformed, or names a function that may not be named.
+        PluginError: The code of a judge fails.
+    """
+    kind = spec["model_type"]
+    if kind == MODEL_TYPE:
+        return RubricJudge(spec, client)
+    if kind in LOCAL:
+        return LOCAL[kind](spec)
+    if kind.startswith(PYTHON):
+        if not trusted and kind not in allowed:
+            raise InvalidParameterError(
+                f"judgeSpec.model_type: {kind} runs code, which only the server's own configuration may "
+                "allow, under lifecycle.judges",
+                param="judgeSpec.model_type",
+            )
+        return PythonFunction(spec)
+    from llmrouter.plugin_system import get_plugin_registry
+    from llmrouter.plugin_system.isolation import plugin_code
+
+    registry = get_plugin_registry()
+    if kind not in registry.judges:
+        raise InvalidParameterError(
+            f"judgeSpec.model_type: there is no judge {kind!r}; there are {', '.join(_known())}",
+            param="judgeSpec.model_type",
+        )
+    judge_class = registry.load(registry.judges[kind])
+    with plugin_code(f"Judge {kind!r}"):
+        judge: Judge = judge_class(spec)
+    return judge
+
+
+async def judge_answer(
+    judge: Judge, request: Mapping[str, Any], response: Mapping[str, Any]
+) -> tuple[Judgement, Asked]:
+    """Let a judge score an answer.
+
+    Raises:
+        JudgementError: It gave no score that counts, or the LLM that it asks did not answer.
+    """
+    if isinstance(judge, RubricJudge):
+        return await judge.ask(request, response)
+    try:
+        judgement = await asyncio.to_thread(judge.score, request, response)
+    except JudgementError:
+        raise
+    except Exception as error:  # code of a plugin or the user
+        raise JudgementError(f"the judge failed: {describe(error)}") from error
+    score = number(str(judgement.score))
+    if score is None or not judge.min_score <= score <= judge.max_score:
+        raise JudgementError(
+            f"the judge gave {judgement.score}, which is not from {judge.min_score:g} to {judge.max_score:g}",
+            cost=judgement.cost,
+        )
+    return Judgement(score, judgement.reason, judgement.cost), Asked(cost=judgement.cost)
+
+
+def quality_of(judge: Judge, score: float) -> float:
+    """Return a score as a quality from 0 to 1."""
+    return (score - judge.min_score) / (judge.max_score - judge.min_score)
+
+
+def _known() -> list[str]:
+    from llmrouter.plugin_system import get_plugin_registry
+
+    return [MODEL_TYPE, *LOCAL, f"{PYTHON}MODULE:FUNCTION", *get_plugin_registry().judges]

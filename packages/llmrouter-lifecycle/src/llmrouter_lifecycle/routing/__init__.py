@@ -1,0 +1,1 @@
+"""Choose the LLM that a version of a router sends a request to."""

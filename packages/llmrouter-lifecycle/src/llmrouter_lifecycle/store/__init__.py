@@ -1,0 +1,1 @@
+"""The state of all resources, in SQLite or PostgreSQL."""

@@ -1,0 +1,212 @@
+"""The calls of training jobs: each is recorded as it ends, many that end together in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from llmrouter_lifecycle.errors import BudgetExceededError
+from llmrouter_lifecycle.store import accounts
+from llmrouter_lifecycle.store.database import Database
+from llmrouter_lifecycle.store.jobs import FAILURE_WITHOUT_RETRY, RUNNING, Job, end_job
+from llmrouter_lifecycle.store.schema import calls, jobs, reservations
+
+Kind = Literal["answer", "judge"]
+
+
+class CallKey(NamedTuple):
+    """Which call: what an LLM answers to a request, or how the judge scores that."""
+
+    request_index: int
+    llm: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that ended.
+
+    Attributes:
+        message: Of the LLM, as the chat protocol has it; of a judge, its ``reason``.
+        score: The judge's.
+        cost: In USD; None where it is unknown.
+        error: Why it failed; None where it succeeded.
+        error_status: HTTP status that the service answered with.
+    """
+
+    key: CallKey
+    message: dict[str, Any] | None = None
+    score: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+    error: str | None = None
+    error_status: int | None = None
+    ended: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class State:
+    """How a job stands after calls were recorded.
+
+    Attributes:
+        refused: Calls that may not be made yet, for credits that calls in flight may leave over.
+    """
+
+    running: bool
+    stopped: dict[str, str]
+    refused: frozenset[CallKey] = frozenset()
+
+
+class Calls:
+    """The calls of all jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, job: Job, first: int = 0, last: int | None = None) -> dict[CallKey, Call]:
+        """Return the calls of a job, or those for the requests from `first` to before `last`."""
+        query = select(calls).where(calls.c.job == job.id, calls.c.request_index >= first)
+        if last is not None:
+            query = query.where(calls.c.request_index < last)
+        with self._database.read() as connection:
+            found = (_call(row) for row in connection.execute(query).mappings())
+            return {call.key: call for call in found}
+
+    def record(
+        self,
+        job: Job,
+        ended: Sequence[Call],
+        stopped: dict[str, str],
+        wanted: Sequence[tuple[CallKey, float]],
+        owner: str,
+    ) -> State:
+        """Record calls that ended, and set credits aside for those that are to begin.
+
+        Args:
+            job: The job.
+            ended: Calls that ended; what is recorded already stays as it is.
+            stopped: LLMs not to be called any more, each with its reason.
+            wanted: Calls to begin, each with its expected cost in USD.
+            owner: The worker.
+        """
+        with self._database.write() as connection:
+            self._database.lock(connection, jobs.name, job.id)
+            self._insert(connection, job, ended)
+            row = connection.execute(
+                select(jobs.c.status, jobs.c.stopped, jobs.c.spent).where(jobs.c.id == job.id)
+            ).first()
+            if row is None:
+                return State(False, {})
+            if not stopped.keys() <= row.stopped.keys():
+                merged = {**stopped, **row.stopped}
+                connection.execute(update(jobs).where(jobs.c.id == job.id).values(stopped=merged))
+            else:
+                merged = row.stopped
+            if row.status != RUNNING:
+                return State(False, merged)
+            refused = self._reserve(connection, job, row.spent, wanted, owner)
+            running = refused is not None
+            return State(running, merged, refused or frozenset())
+
+    def _insert(self, connection: Connection, job: Job, ended: Sequence[Call]) -> None:
+        if not ended:
+            return
+        done = failed = 0
+        for call in ended:
+            new = self._database.insert_missing(connection, calls, [_row(job, call)])
+            done += new if call.key.kind == "judge" and call.error is None else 0
+            failed += new if call.error is not None else 0
+        # Also what was done twice was paid for.
+        cost = sum(call.cost or 0.0 for call in ended)
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.id == job.id)
+            .values(
+                done=jobs.c.done + done,
+                failed=jobs.c.failed + failed,
+                spent=jobs.c.spent + cost,
+                updated=time.time(),
+            )
+        )
+        if cost:
+            self._database.lock(connection, "accounts", job.org, job.account)
+            accounts.pay(self._database, connection, job.payer, cost)
+        if _limited(job):
+            ids = [_reservation(job, call.key) for call in ended]
+            connection.execute(delete(reservations).where(reservations.c.id.in_(ids)))
+
+    def _reserve(
+        self,
+        connection: Connection,
+        job: Job,
+        spent: float,
+        wanted: Sequence[tuple[CallKey, float]],
+        owner: str,
+    ) -> frozenset[CallKey] | None:
+        """Set credits aside; returns what must wait, or None where the job ended for lack of credits."""
+        if not wanted or not _limited(job):
+            return frozenset()
+        lefts: list[tuple[str, float, float]] = []
+        if (budget := job.options.get("budget_usd")) is not None:
+            held = connection.scalar(select(func.sum(reservations.c.usd)).where(reservations.c.job == job.id))
+            lefts.append((f"the job's budget of {budget:g} USD", budget - spent, float(held or 0)))
+        if (budget := job.payer.budget_usd) is not None:
+            self._database.lock(connection, "accounts", job.org, job.account)
+            left = budget - accounts.spent(connection, job.payer)
+            held = accounts.reserved(connection, job.payer)
+            lefts.append((f"the budget of {budget:g} USD of the key {job.account!r}", left, held))
+        refused = set()
+        rows: list[dict[str, Any]] = []
+        for key, usd in wanted:
+            if all(left - held >= usd for _, left, held in lefts):
+                lefts = [(what, left, held + usd) for what, left, held in lefts]
+                rows.append(
+                    {
+                        "id": _reservation(job, key),
+                        "org": job.org,
+                        "account": job.account,
+                        "job": job.id,
+                        "owner": owner,
+                        "usd": usd,
+                        "created": time.time(),
+                    }
+                )
+                continue
+            # Calls in flight may cost less than expected; where none are, it will not get better.
+            short = next((what for what, left, held in lefts if not held and left < usd), None)
+            if short is not None:
+                error = BudgetExceededError(
+                    f"{short} does not suffice for what is left to do; start a job with a higher one"
+                )
+                end_job(connection, job.id, FAILURE_WITHOUT_RETRY, str(error))
+                return None
+            refused.add(key)
+        if rows:
+            ids = [row["id"] for row in rows]
+            connection.execute(delete(reservations).where(reservations.c.id.in_(ids)))
+            connection.execute(insert(reservations), rows)
+        return frozenset(refused)
+
+
+def _limited(job: Job) -> bool:
+    return job.options.get("budget_usd") is not None or job.payer.budget_usd is not None
+
+
+def _reservation(job: Job, key: CallKey) -> str:
+    return f"{job.id}/{key.request_index}/{key.kind}/{key.llm}"
+
+
+def _row(job: Job, call: Call) -> dict[str, Any]:
+    row = {**call.__dict__, **call.key._asdict(), "org": job.org, "job": job.id}
+    del row["key"]
+    return row
+
+
+def _call(row: Any) -> Call:
+    told = {name: row[name] for name in Call.__dataclass_fields__ if name != "key"}
+    return Call(CallKey(row["request_index"], row["llm"], row["kind"]), **told)

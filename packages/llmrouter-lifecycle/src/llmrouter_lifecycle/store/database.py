@@ -1,0 +1,171 @@
+"""Open the database, and run transactions on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from llmrouter_lifecycle.errors import StoreError
+from llmrouter_lifecycle.store.schema import SCHEMA, metadata, settings
+
+# Seconds that a transaction waits for another one to end.
+LOCK_TIMEOUT = 30
+
+
+class Database:
+    """A database, safe from several threads and processes.
+
+    Args:
+        where: The path of an SQLite file, made where it is missing, readable by its owner alone; or a URL such
+            as ``postgresql://USER@HOST/NAME``.
+
+    Attributes:
+        path: The SQLite file, or None.
+
+    Raises:
+        StoreError: It cannot be opened, or was made by a later release.
+    """
+
+    def __init__(self, where: str | os.PathLike[str]) -> None:
+        url = _url(where)
+        self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+        self._name = url.render_as_string(hide_password=True)
+        self.url = url.render_as_string(hide_password=False)
+        with self._told():
+            if self.path is not None:
+                _make_private(self.path)
+            self.engine = _engine(url)
+            self._create()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that writes; it is committed at the end, or undone."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, and waits for nobody who writes."""
+        with self.engine.connect().execution_options(llmrouter_reads=True) as connection:
+            yield connection
+
+    def lock(self, connection: Connection, *name: str) -> None:
+        """Keep others from what has this name until the transaction ends."""
+        # SQLite lets one write at a time anyway.
+        if self.path is None:
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": "/".join(name)}
+            )
+
+    def now(self, connection: Connection) -> float:
+        """Return the time in seconds since 1970, the same for all machines that share the database."""
+        if self.path is None:
+            return float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0)
+        return time.time()
+
+    def insert_missing(self, connection: Connection, table: Any, rows: list[dict[str, Any]]) -> int:
+        """Insert rows whose key is not there yet; return how many."""
+        if not rows:
+            return 0
+        dialect: Any = sqlite if self.path is not None else postgresql
+        statement = dialect.insert(table).on_conflict_do_nothing()
+        return sum(connection.execute(statement, row).rowcount for row in rows)
+
+    def close(self) -> None:
+        """Close all connections; using it again opens new ones."""
+        self.engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"<Database {self._name}>"
+
+    def _create(self) -> None:
+        # Several processes may start at once.
+        for attempt in range(3):
+            try:
+                metadata.create_all(self.engine)
+                break
+            except SQLAlchemyError:
+                if attempt == 2:
+                    raise
+        with self.write() as connection:
+            self.insert_missing(connection, settings, [{"name": "schema", "value": str(SCHEMA)}])
+            found = connection.scalar(select(settings.c.value).where(settings.c.name == "schema"))
+        if found != str(SCHEMA):
+            raise StoreError(
+                f"{self._name} holds tables of version {found}, this release knows version {SCHEMA}; use the "
+                "release that made them, or another database"
+            )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            reason = getattr(error, "orig", None) or error
+            first = (str(reason).strip().splitlines() or [type(error).__name__])[0]
+            raise StoreError(f"the database {self._name} cannot be opened: {first}") from error
+
+
+def _url(where: str | os.PathLike[str]) -> URL:
+    told = os.fspath(where)
+    if "://" not in told:
+        return URL.create("sqlite", database=str(Path(told).expanduser().absolute()))
+    try:
+        url = make_url(told)
+    except ArgumentError as error:
+        raise StoreError(f"{told.split('://')[0]}://… is no URL of a database: {error}") from None
+    name = url.get_backend_name()
+    if name == "postgres" or (name == "postgresql" and url.drivername == "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if name not in ("sqlite", "postgresql"):
+        raise StoreError(f"expected sqlite:///PATH or postgresql://…, found {name}://…")
+    if name == "sqlite" and not url.database:
+        raise StoreError("a database in memory cannot be shared by processes; name a file: sqlite:///PATH")
+    return url
+
+
+def _make_private(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # It holds prompts and answers; SQLite gives its other files the permissions of this one.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if os.name == "posix" and path.stat().st_uid == os.getuid():
+        path.chmod(0o600)
+
+
+def _engine(url: URL) -> Any:
+    if url.get_backend_name() == "postgresql":
+        try:
+            return create_engine(url, pool_pre_ping=True)
+        except (ModuleNotFoundError, NoSuchModuleError) as error:
+            raise StoreError(
+                "PostgreSQL needs a package that is not installed; run: "
+                "pip install 'llmrouter-lifecycle[postgresql]'"
+            ) from error
+    engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        # So that transactions begin as said below and not as the driver thinks best.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # With WAL a crash of the machine may lose the last commits, but damages nothing.
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("llmrouter_reads")
+        # A transaction that reads first and then writes fails where another wrote meanwhile.
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,177 @@
+"""One task of a job: let the LLMs answer some of its requests, and the judge score the answers.
+
+Only what is missing is done, so that running a task again, after whatever happened to it, is always right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from llmrouter.errors import CompletionError, ConfigError, LLMRouterError, describe
+from llmrouter.models.judge import Judge
+from llmrouter_lifecycle.errors import JudgementError
+from llmrouter_lifecycle.judges.create import judge_answer
+from llmrouter_lifecycle.judges.rubric import RubricJudge
+from llmrouter_lifecycle.models import Models
+from llmrouter_lifecycle.store.calls import Call, CallKey
+from llmrouter_lifecycle.training.estimate import Estimator
+from llmrouter_lifecycle.training.recorder import Recorder
+from llmrouter_lifecycle.training.requests import parameters_of
+
+if TYPE_CHECKING:
+    from llmrouter.completion.result import Completion
+
+logger = logging.getLogger(__name__)
+
+# Statuses after which further calls of the same LLM are useless.
+USELESS = frozenset({401, 403, 404})
+
+
+class JudgeStoppedError(LLMRouterError):
+    """The judge's LLM refuses all calls, so that the job cannot go on."""
+
+
+class Slots:
+    """How many calls a worker makes at once, in all and to each service.
+
+    Args:
+        concurrency: In all.
+        models: Whose services may allow fewer.
+    """
+
+    def __init__(self, concurrency: int, models: Models) -> None:
+        self._concurrency = concurrency
+        self._models = models
+        self._all = asyncio.Semaphore(concurrency)
+        self._services: dict[str, asyncio.Semaphore] = {}
+
+    @contextlib.asynccontextmanager
+    async def of(self, llm: str) -> AsyncIterator[None]:
+        """Hold a slot for a call, and until it is committed, so that a kill repeats no more calls than slots."""
+        service = self._models.catalogue.endpoint(llm).service
+        name = service.name if service is not None else ""
+        if name not in self._services:
+            most = service.concurrency if service is not None else None
+            self._services[name] = asyncio.Semaphore(min(most or self._concurrency, self._concurrency))
+        # The service first: who waits for a slow one keeps no slot from the others.
+        async with self._services[name], self._all:
+            yield
+
+
+class Shard:
+    """The requests of a task and what is known of their calls."""
+
+    def __init__(
+        self,
+        models: Models,
+        judge: Judge,
+        recorder: Recorder,
+        slots: Slots,
+        requests: Mapping[int, dict[str, Any]],
+        known: Mapping[CallKey, Call],
+    ) -> None:
+        self._models = models
+        self._judge = judge
+        self._recorder = recorder
+        self._slots = slots
+        self._requests = requests
+        self._known = known
+        self._estimator = Estimator(models, judge)
+
+    async def run(self, llms: list[str]) -> None:
+        """Make the calls that are missing.
+
+        Raises:
+            JudgeStoppedError: The judge's LLM refuses all calls.
+            SQLAlchemyError: The database failed.
+        """
+        pairs = [
+            asyncio.create_task(self._pair(index, llm)) for index in sorted(self._requests) for llm in llms
+        ]
+        try:
+            await asyncio.gather(*pairs)
+        finally:
+            for pair in pairs:
+                pair.cancel()
+            await asyncio.gather(*pairs, return_exceptions=True)
+
+    async def _pair(self, index: int, llm: str) -> None:
+        request = self._requests[index]
+        answer = self._known.get(CallKey(index, llm, "answer"))
+        if answer is None:
+            answer = await self._answer(index, llm, request)
+        if answer is None or answer.error is not None or answer.message is None:
+            return
+        if CallKey(index, llm, "judge") not in self._known:
+            await self._score(index, llm, request, answer.message)
+
+    async def _answer(self, index: int, llm: str, request: dict[str, Any]) -> Call | None:
+        key = CallKey(index, llm, "answer")
+        if not self._recorder.may_begin(key):
+            return None
+        try:
+            async with self._slots.of(llm):
+                if not await self._recorder.begin(key, self._estimator.answer(request, llm)):
+                    return None
+                call, useless = await self._call(key, request)
+                await self._recorder.end(call, stop=useless)
+                return call
+        except ConfigError as error:
+            # As of a key that this worker was not given.
+            call = Call(key, error=describe(error))
+            await self._recorder.end(call, stop=True)
+            return call
+
+    async def _call(self, key: CallKey, request: dict[str, Any]) -> tuple[Call, bool]:
+        try:
+            completion, sent = await self._models.client.chat_async(
+                key.llm, request["messages"], **parameters_of(request)
+            )
+        except CompletionError as error:
+            return Call(key, error=str(error), error_status=error.status), error.status in USELESS
+        prompt_tokens, completion_tokens = _tokens(completion)
+        message = sent["choices"][0]["message"]
+        kept = {name: message[name] for name in ("content", "tool_calls") if message.get(name)}
+        return (
+            Call(
+                key,
+                message={"role": "assistant", "content": "", **kept},
+                prompt_tokens=prompt_tokens,
+                completion_tokens=completion_tokens,
+                cost=completion.cost,
+            ),
+            False,
+        )
+
+    async def _score(self, index: int, llm: str, request: dict[str, Any], answer: dict[str, Any]) -> None:
+        key = CallKey(index, llm, "judge")
+        asks = self._judge.model if isinstance(self._judge, RubricJudge) else None
+        async with self._slots.of(asks) if asks else contextlib.nullcontext():
+            if not await self._recorder.begin(key, self._estimator.judging(request) if asks else 0.0):
+                return
+            try:
+                judgement, asked = await judge_answer(self._judge, request, answer)
+            except JudgementError as error:
+                call = Call(key, error=str(error), error_status=error.upstream_status, cost=error.cost)
+                if error.upstream_status in USELESS:
+                    await self._recorder.end(call)
+                    raise JudgeStoppedError(f"the judge cannot be asked: {error}") from error
+            else:
+                call = Call(
+                    key,
+                    message={"reason": judgement.reason},
+                    score=judgement.score,
+                    prompt_tokens=asked.prompt_tokens,
+                    completion_tokens=asked.completion_tokens,
+                    cost=judgement.cost,
+                )
+            await self._recorder.end(call)
+
+
+def _tokens(completion: Completion) -> tuple[int | None, int | None]:
+    usage = completion.usage
+    return (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (None, None)

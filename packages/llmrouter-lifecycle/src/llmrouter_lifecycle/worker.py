@@ -1,0 +1,176 @@
+"""A worker process: ``python -m llmrouter_lifecycle.worker --config FILE --lifecycle DATABASE``.
+
+It does training jobs until it is told to stop with SIGTERM or Ctrl-C. On SQLite one worker runs at a time; on
+PostgreSQL as many as are started, on any machine. ``kill -9`` loses nothing: another worker goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llmrouter.errors import LLMRouterError
+from llmrouter_lifecycle.models import Config
+from llmrouter_lifecycle.store.database import Database
+from llmrouter_lifecycle.store.jobs import PROGRAM
+from llmrouter_lifecycle.store.workers import SILENCE, Workers
+
+logger = logging.getLogger(__name__)
+
+# Seconds that a worker started by a client lives without a job.
+IDLE = 20.0
+# Seconds to wait for a worker that is just ending.
+HANDOVER = 5.0
+
+
+def run_worker(
+    lifecycle: str,
+    config: Config | None = None,
+    *,
+    concurrency: int | None = None,
+    silence: float = SILENCE,
+    idle: float | None = None,
+) -> int:
+    """Do training jobs until told to stop; returns the exit status.
+
+    Raises:
+        LLMRouterError: The database or the configuration cannot be used.
+    """
+    from filelock import Timeout
+
+    from llmrouter_lifecycle.models import Models
+    from llmrouter_lifecycle.training.runner import CONCURRENCY, Runner
+
+    database = Database(lifecycle)
+    lock = worker_lock(database)
+    if lock is not None:
+        try:
+            lock.acquire(timeout=HANDOVER)
+        except Timeout:
+            logger.info("a worker runs on %s already", database)
+            return 0
+    try:
+        runner = Runner(
+            database,
+            Models(config),
+            concurrency=concurrency or CONCURRENCY,
+            silence=silence,
+            alone=lock is not None,
+            idle=idle,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: runner.stop())
+        logger.info("worker %s on %s", runner.id, database)
+        runner.run()
+    finally:
+        if lock is not None:
+            lock.release()
+        database.close()
+    return 0
+
+
+def worker_lock(database: Database) -> Any:
+    """Return the lock that a worker on an SQLite file holds; None for PostgreSQL."""
+    if database.path is None:
+        return None
+    from filelock import FileLock
+
+    return FileLock(f"{database.path}.worker", mode=0o600)
+
+
+def has_worker(database: Database) -> bool:
+    """Whether a worker runs that will do new jobs."""
+    lock = worker_lock(database)
+    if lock is None:
+        return Workers(database, PROGRAM).alive() > 0
+    from filelock import Timeout
+
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def start_worker(database: Database, config: Path | Mapping[str, Any] | None) -> subprocess.Popen[bytes]:
+    """Start a worker process that ends when there has been nothing to do for a while."""
+    told = {
+        "lifecycle": database.url,
+        "config": str(config) if isinstance(config, Path) else config,
+        # So that it finds the modules of judges where this process finds them.
+        "path": sys.path,
+    }
+    log: Any = subprocess.DEVNULL
+    if database.path is not None:
+        path = Path(f"{database.path}.worker.log")
+        path.touch(0o600)
+        log = path.open("ab")
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this program itself
+            [
+                sys.executable,
+                "-m",
+                "llmrouter_lifecycle.worker",
+                "--idle",
+                str(IDLE),
+                "--settings-from-stdin",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C in a terminal is meant for the client.
+            start_new_session=True,
+        )
+    finally:
+        if log is not subprocess.DEVNULL:
+            log.close()
+    # Not as arguments, which everybody on the machine can read.
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(told).encode())
+    process.stdin.close()
+    return process
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a worker as the command line says."""
+    parser = argparse.ArgumentParser("llmrouter_lifecycle.worker", description=__doc__)
+    parser.add_argument("--config", help="the YAML file that lists the LLMs")
+    parser.add_argument("--lifecycle", help="the database: a path, or postgresql://…")
+    parser.add_argument("--concurrency", type=int, help="calls at once")
+    parser.add_argument("--silence", type=float, default=SILENCE, help="seconds until work is taken over")
+    parser.add_argument("--idle", type=float, help="end after so many seconds without a job")
+    parser.add_argument("--settings-from-stdin", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    config: Config | None = options.config
+    if options.settings_from_stdin:
+        told = json.load(sys.stdin)
+        options.lifecycle, config = told["lifecycle"], told["config"]
+        sys.path.extend(place for place in told["path"] if place not in sys.path)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # It tells every call.
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if not options.lifecycle:
+        parser.error("name the database with --lifecycle")
+    try:
+        return run_worker(
+            options.lifecycle,
+            config,
+            concurrency=options.concurrency,
+            silence=options.silence,
+            idle=options.idle,
+        )
+    except LLMRouterError as error:
+        logger.error("%s", error)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
