@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +21,6 @@ from llmrouter_lifecycle.client.backends import Embedded
 from llmrouter_lifecycle.home import Home
 from llmrouter_lifecycle.training.runner import Runner
 from tests.upstream import Upstream
-
-# What is hidden elsewhere is what these tests are about.
-NEEDED = ("llmrouter-lifecycle", "llmrouter-pareto")
 
 
 @pytest.fixture
@@ -65,15 +64,14 @@ def postgresql_server() -> Iterator[str]:
                 _wait_for(address, server, folder / "log")
                 yield address
             finally:
-                server.terminate()
+                # Without waiting for clients to leave, as it does when terminated.
+                server.send_signal(signal.SIGINT)
                 server.wait(30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    import time
-
     import psycopg
 
     for _ in range(300):

@@ -100,7 +100,7 @@ def test_a_malformed_spec_is_refused_with_its_key(client: Client, change: dict[s
 
 
 def test_a_judge_of_an_unknown_llm_is_refused(client: Client) -> None:
-    with pytest.raises(ResourceNotFoundError, match="judgeSpec.model"):
+    with pytest.raises(ResourceNotFoundError, match=r"judgeSpec\.model"):
         client.judges.create_judge("j", {**RUBRIC.to_dict(), "model": "gpt-0"})
 
 

@@ -214,5 +214,5 @@ def test_an_llm_that_fails_is_an_error_that_names_it(client: Client, upstream: U
 
     upstream.script = fail
     router = client.routers.create_router("r", "local/cheap")
-    with pytest.raises(Exception, match="local/cheap at .* answered 400: too long"):
+    with pytest.raises(Exception, match=r"local/cheap at .* answered 400: too long"):
         client.routers.run(router, None, QUESTION)

@@ -132,9 +132,9 @@ def start_worker(database: Database, config: Path | Mapping[str, Any] | None) ->
         if log is not subprocess.DEVNULL:
             log.close()
     # Not as arguments, which everybody on the machine can read.
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(told).encode())
-    process.stdin.close()
+    stream: Any = process.stdin
+    with stream:
+        stream.write(json.dumps(told).encode())
     return process
 
 

@@ -63,7 +63,15 @@ def _backend(
     where: str | os.PathLike[str] | None, config: Config | None, api_key: str | None, worker: bool
 ) -> Backend:
     if isinstance(where, str) and where.startswith(("http://", "https://")):
-        raise InvalidParameterError("servers cannot be spoken to yet; give a database", param="where")
+        if not api_key:
+            raise InvalidParameterError(
+                "api_key: a server asks for a key; the server's administrator makes one", param="api_key"
+            )
+        if config is not None:
+            raise InvalidParameterError("config: the LLMs are those of the server", param="config")
+        from llmrouter_lifecycle.client.remote import Remote
+
+        return Remote(where, api_key)
     if api_key is not None:
         raise InvalidParameterError("api_key: only a server asks for a key", param="api_key")
     from llmrouter_lifecycle.home import Caller, Home, default_database

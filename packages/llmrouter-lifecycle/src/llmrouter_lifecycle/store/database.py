@@ -25,8 +25,8 @@ class Database:
     """A database, safe from several threads and processes.
 
     Args:
-        where: The path of an SQLite file, made where it is missing, readable by its owner alone; or a URL such
-            as ``postgresql://USER@HOST/NAME``.
+        where: The path of an SQLite file, made where it is missing, readable by its owner alone; or a URL
+            such as ``postgresql://USER@HOST/NAME``.
 
     Attributes:
         path: The SQLite file, or None.
@@ -44,7 +44,11 @@ class Database:
             if self.path is not None:
                 _make_private(self.path)
             self.engine = _engine(url)
-            self._create()
+            try:
+                self._create()
+            except BaseException:
+                self.engine.dispose()
+                raise
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
@@ -77,8 +81,10 @@ class Database:
         if not rows:
             return 0
         dialect: Any = sqlite if self.path is not None else postgresql
-        statement = dialect.insert(table).on_conflict_do_nothing()
-        return sum(connection.execute(statement, row).rowcount for row in rows)
+        # What comes back is counted, for not every driver tells how many rows such an insert added.
+        key = next(iter(table.primary_key))
+        statement = dialect.insert(table).on_conflict_do_nothing().returning(key)
+        return sum(len(connection.execute(statement, row).all()) for row in rows)
 
     def close(self) -> None:
         """Close all connections; using it again opens new ones."""

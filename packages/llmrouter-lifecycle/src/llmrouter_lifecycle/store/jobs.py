@@ -121,7 +121,7 @@ class Jobs:
         if last is not None:
             query = query.where(requests.c.request_index < last)
         with self._database.read() as connection:
-            return {index: body for index, body in connection.execute(query)}
+            return {row.request_index: row.body for row in connection.execute(query)}
 
     def end(self, org: str, id: str, status: str, error: str | None) -> Job:
         """End a job that runs; one that has ended stays as it is."""

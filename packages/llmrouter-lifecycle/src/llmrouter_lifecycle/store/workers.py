@@ -42,7 +42,7 @@ class Workers:
         self._silence = silence
 
     def register(self, worker: str, alone: bool = False) -> None:
-        """Add a worker.
+        """Add a worker; one that is there stays.
 
         Args:
             worker: Its id, unlike any before.
@@ -52,11 +52,9 @@ class Workers:
             if alone:
                 connection.execute(delete(workers))
                 connection.execute(delete(reservations).where(reservations.c.job.is_not(None)))
-            connection.execute(
-                insert(workers).values(
-                    id=worker, program=self._program, heartbeat=self._database.now(connection)
-                )
-            )
+            now = self._database.now(connection)
+            row = {"id": worker, "program": self._program, "heartbeat": now}
+            self._database.insert_missing(connection, workers, [row])
 
     def remove(self, worker: str) -> None:
         """Remove a worker; its tasks are anybody's at once."""

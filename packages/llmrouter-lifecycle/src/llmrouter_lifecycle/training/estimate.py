@@ -57,8 +57,8 @@ def estimate(
     """Return how many calls a job makes and what they are expected to cost.
 
     Returns:
-        ``calls``, ``usd`` (None where a price is unknown), ``unknown_prices`` (LLMs), and ``llms``: the USD of
-        each LLM's answers.
+        ``calls``, ``usd`` (None where a price is unknown), ``unknown_prices`` (LLMs), ``llms`` (USD of each
+        LLM's answers) and ``judge`` (USD of judging).
     """
     answers = {llm: [estimator.answer(request, llm) for request in requests] for llm in llms}
     judging = [estimator.judging(request) for request in requests] * len(llms)

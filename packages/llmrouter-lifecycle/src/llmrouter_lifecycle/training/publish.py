@@ -53,7 +53,8 @@ def fit(
 
     checkpoint = train(rows, candidates, {"seed": seed})
     router = ParetoRouter.from_checkpoint(checkpoint, candidates)
-    return checkpoint, router.summary, router.trained
+    few = len({row["id"] for row in rows}) < FEW
+    return checkpoint, router.summary, {"fallback_to_means": few, **router.trained}
 
 
 def spec_of(

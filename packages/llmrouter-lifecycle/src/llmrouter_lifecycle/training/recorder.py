@@ -1,4 +1,4 @@
-"""Commits what ended, and asks for credits for what begins: all that is there at a time in one transaction."""
+"""Commits calls that ended, and asks for credits for those that begin, many in one transaction."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def check_request(told: object, param: str = "completion_request") -> dict[str, 
         content = message.get("content")
         if content is not None and not isinstance(content, str | list):
             raise InvalidParameterError(
-                f"{param}.messages.{index}.content: expected text or a list of parts, found {_shown(content)}",
+                f"{param}.messages.{index}.content: expected text or parts, found {_shown(content)}",
                 param=f"{param}.messages.{index}.content",
             )
     return {**told, "messages": [dict(message) for message in messages]}

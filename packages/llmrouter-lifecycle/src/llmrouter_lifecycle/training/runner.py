@@ -113,6 +113,7 @@ class Runner:
                         return
                     await asyncio.to_thread(self._workers.register, self.id)
                     busy = time.monotonic()
+                    await asyncio.sleep(POLL)
                 else:
                     await asyncio.sleep(POLL)
         finally:
@@ -139,8 +140,9 @@ class Runner:
             await asyncio.sleep(PAUSE)
             with contextlib.suppress(SQLAlchemyError):
                 await asyncio.to_thread(self._workers.release, task)
-        except ResourceNotFoundError as error:
-            # The job, or its judge, was deleted meanwhile.
+        except LLMRouterError as error:
+            # Such as: the judge cannot be asked, or the job was deleted meanwhile.
+            logger.warning("the job %s failed: %s", task.job, error)
             await asyncio.to_thread(self._fail, task, error)
         except Exception as error:
             logger.exception("the task %d of the job %s failed", task.number, task.job)

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 # Statuses after which further calls of the same LLM are useless.
 USELESS = frozenset({401, 403, 404})
+AHEAD = 16
 
 
 class JudgeStoppedError(LLMRouterError):
@@ -51,7 +52,7 @@ class Slots:
 
     @contextlib.asynccontextmanager
     async def of(self, llm: str) -> AsyncIterator[None]:
-        """Hold a slot for a call, and until it is committed, so that a kill repeats no more calls than slots."""
+        """Hold a slot for a call until it is committed, so that a kill repeats no more calls than slots."""
         service = self._models.catalogue.endpoint(llm).service
         name = service.name if service is not None else ""
         if name not in self._services:
@@ -81,6 +82,9 @@ class Shard:
         self._requests = requests
         self._known = known
         self._estimator = Estimator(models, judge)
+        # Answers of each LLM under way or waiting for the judge: enough to keep the slots full, few enough
+        # that answers are judged soon, and that a slow LLM keeps no other one waiting.
+        self._ahead: dict[str, asyncio.Semaphore] = {}
 
     async def run(self, llms: list[str]) -> None:
         """Make the calls that are missing.
@@ -89,6 +93,7 @@ class Shard:
             JudgeStoppedError: The judge's LLM refuses all calls.
             SQLAlchemyError: The database failed.
         """
+        self._ahead = {llm: asyncio.Semaphore(AHEAD) for llm in llms}
         pairs = [
             asyncio.create_task(self._pair(index, llm)) for index in sorted(self._requests) for llm in llms
         ]
@@ -101,13 +106,14 @@ class Shard:
 
     async def _pair(self, index: int, llm: str) -> None:
         request = self._requests[index]
-        answer = self._known.get(CallKey(index, llm, "answer"))
-        if answer is None:
-            answer = await self._answer(index, llm, request)
-        if answer is None or answer.error is not None or answer.message is None:
-            return
-        if CallKey(index, llm, "judge") not in self._known:
-            await self._score(index, llm, request, answer.message)
+        async with self._ahead[llm]:
+            answer = self._known.get(CallKey(index, llm, "answer"))
+            if answer is None:
+                answer = await self._answer(index, llm, request)
+            if answer is None or answer.error is not None or answer.message is None:
+                return
+            if CallKey(index, llm, "judge") not in self._known:
+                await self._score(index, llm, request, answer.message)
 
     async def _answer(self, index: int, llm: str, request: dict[str, Any]) -> Call | None:
         key = CallKey(index, llm, "answer")
