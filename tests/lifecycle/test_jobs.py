@@ -21,8 +21,6 @@ from llmrouter_lifecycle.store.calls import CallKey
 from tests.lifecycle.conftest import answer, home_of, requests
 from tests.upstream import Reply, Upstream
 
-pytest.importorskip("llmrouter_pareto")
-
 LLMS = ["local/cheap", "local/dear"]
 EASY = {"messages": [{"role": "user", "content": "Say plainly what comes after 1000"}]}
 HARD = {"messages": [{"role": "user", "content": "Prove by induction over the integers what follows 1000"}]}

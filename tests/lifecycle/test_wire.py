@@ -296,7 +296,6 @@ def test_code_is_not_taken_from_strangers(http: httpx2.Client) -> None:
 
 
 def test_a_client_does_the_same_over_http(client: Client, server: Server, work: Callable[..., None]) -> None:
-    pytest.importorskip("llmrouter_pareto")
     with Client(server.url, api_key="key-acme") as remote:
         judge = remote.judges.create_judge("j", "numeric")
         router = remote.routers.create_router("r", "local/dear", "d")

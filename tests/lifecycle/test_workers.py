@@ -27,8 +27,6 @@ from llmrouter_lifecycle.worker import has_worker
 from tests.lifecycle.conftest import answer, home_of, requests
 from tests.upstream import Upstream
 
-pytest.importorskip("llmrouter_pareto")
-
 LLMS = ["local/cheap", "local/dear"]
 
 Start = Callable[..., "subprocess.Popen[bytes]"]

@@ -22,6 +22,7 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 DISTRIBUTIONS = {
     "importlib_metadata": "importlib-metadata",
     "llmrouter": "llmrouter-core",
+    "llmrouter_pareto": "llmrouter-pareto",
     "opentelemetry": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "sentence_transformers": "sentence-transformers",
@@ -30,7 +31,7 @@ DISTRIBUTIONS = {
 # Those who call to_pandas have pandas; transformers brings huggingface_hub, and core's extra numpy and torch.
 NOT_REQUIRED = {"pandas", "huggingface_hub"}
 COME_WITH_CORE = {
-    "llmrouter-lifecycle": {"openai"},
+    "llmrouter-lifecycle": {"openai", "yaml"},
     "llmrouter-pareto": {"numpy", "torch"},
     "llmrouter-threshold": {"numpy", "torch"},
 }

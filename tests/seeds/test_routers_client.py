@@ -24,8 +24,6 @@ from llmrouter_lifecycle import Client, cost_at_most, quality_at_least
 from tests.lifecycle.conftest import answer, requests
 from tests.upstream import Upstream
 
-pytest.importorskip("llmrouter_pareto")
-
 OPUS = "anthropic/anthropic/claude-3-opus-latest"
 GPT = "openai/openai/gpt-4o"
 MISTRAL = "together/mistralai/Mistral-Small-24B-Instruct-2501"

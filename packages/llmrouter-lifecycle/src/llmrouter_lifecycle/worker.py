@@ -29,6 +29,9 @@ IDLE = 20.0
 # Seconds to wait for a worker that is just ending.
 HANDOVER = 5.0
 
+# Kept for as long as this process lives, for Python takes others to be forgotten.
+_started: list[subprocess.Popen[bytes]] = []
+
 
 def run_worker(
     lifecycle: str,
@@ -132,6 +135,7 @@ def start_worker(database: Database, config: Path | Mapping[str, Any] | None) ->
         if log is not subprocess.DEVNULL:
             log.close()
     # Not as arguments, which everybody on the machine can read.
+    _started.append(process)
     stream: Any = process.stdin
     with stream:
         stream.write(json.dumps(told).encode())
