@@ -167,23 +167,32 @@ def test_credits_are_spent_and_then_nothing_is_called(client: Client, upstream: 
     assert client.credits > 1e9
 
 
-def test_run_adds_at_most_five_milliseconds(
-    where: str, catalogue: dict[str, Any], upstream: Upstream
+def test_run_adds_at_most_five_milliseconds_trained_or_not(
+    client: Client, work: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Client(where, config=catalogue, worker=False) as client:
-        router = client.routers.create_router("r", "local/cheap")
-        messages = QUESTION["messages"]
-        routed, direct = [], []
-        llms = home_of(client).models.client
-        # Alternating, so that both meet the same noise.
-        for _ in range(40):
+    router = client.routers.create_router("r", "local/cheap")
+    client.judges.create_judge("j", "numeric")
+    client.routers.run_training_job(router, "j", ["local/cheap", "local/dear"], requests(60))
+    work(client)
+    llms = home_of(client).models.client
+    chat, inside = llms.chat, []
+
+    def timed(*arguments: Any, **more: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return chat(*arguments, **more)
+        finally:
+            inside.append(time.perf_counter() - started)
+
+    monkeypatch.setattr(llms, "chat", timed)
+    for version in (1, 2):
+        added = []
+        for _ in range(25):
             started = time.perf_counter()
-            client.routers.run(router, cost_at_most(1), QUESTION)
-            routed.append(time.perf_counter() - started)
-            started = time.perf_counter()
-            llms.chat("local/cheap", messages)
-            direct.append(time.perf_counter() - started)
-    assert statistics.median(routed) - statistics.median(direct) < 0.005
+            client.routers.run(router, cost_at_most(1), QUESTION, version)
+            added.append(time.perf_counter() - started - inside[-1])
+        # The lower quartile, for whatever else this machine does only ever adds.
+        assert statistics.quantiles(added)[0] < 0.005, version
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from llmrouter_lifecycle.errors import BudgetExceededError
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_lifecycle.store.schema import accounts, reservations
+
+# Seconds after which a call that was never settled is taken to have ended with its process.
+FORGOTTEN = 900.0
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,18 @@ def spent(connection: Connection, account: Account) -> float:
 def reserved(connection: Connection, account: Account) -> float:
     """Return what an account's calls in flight are expected to cost, in USD."""
     query = select(func.sum(reservations.c.usd)).where(
-        reservations.c.org == account.org, reservations.c.account == account.name
+        reservations.c.org == account.org,
+        reservations.c.account == account.name,
+        # Those of jobs go with their worker.
+        or_(reservations.c.job.is_not(None), reservations.c.created > time.time() - FORGOTTEN),
     )
     return float(connection.scalar(query) or 0.0)
 
 
 def pay(database: Database, connection: Connection, account: Account, usd: float) -> None:
     """Add to what an account spent, as part of a transaction."""
-    row = {"org": account.org, "account": account.name, "spent": 0.0}
-    database.insert_missing(connection, accounts, [row])
-    connection.execute(
-        update(accounts)
-        .where(accounts.c.org == account.org, accounts.c.account == account.name)
-        .values(spent=accounts.c.spent + usd)
-    )
+    row = {"org": account.org, "account": account.name, "spent": usd}
+    database.insert_or_add(connection, accounts, row, "spent")
 
 
 def reserve(database: Database, account: Account, usd: float | None, owner: str) -> str | None:
@@ -91,8 +92,12 @@ def reserve(database: Database, account: Account, usd: float | None, owner: str)
 
 def settle(database: Database, account: Account, reservation: str | None, usd: float | None) -> None:
     """Pay for a call that ended, and release what was set aside for it; an unknown cost is not paid."""
+    if reservation is None:
+        if usd:
+            with database.write_once() as connection:
+                pay(database, connection, account, usd)
+        return
     with database.write() as connection:
-        if reservation is not None:
-            connection.execute(delete(reservations).where(reservations.c.id == reservation))
+        connection.execute(delete(reservations).where(reservations.c.id == reservation))
         if usd:
             pay(database, connection, account, usd)

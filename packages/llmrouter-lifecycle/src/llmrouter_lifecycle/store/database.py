@@ -58,9 +58,23 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction that only reads, and waits for nobody who writes."""
-        with self.engine.connect().execution_options(llmrouter_reads=True) as connection:
-            yield connection
+        """Open a connection that only reads, and waits for nobody who writes."""
+        with self.engine.connect() as connection:
+            if self.path is None:
+                # Each statement for itself, which saves beginning and ending a transaction.
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            else:
+                yield connection.execution_options(llmrouter_reads=True)
+
+    @contextlib.contextmanager
+    def write_once(self) -> Iterator[Connection]:
+        """Open a connection for one statement that writes, committed as it ends."""
+        if self.path is not None:
+            with self.write() as connection:
+                yield connection
+            return
+        with self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def lock(self, connection: Connection, *name: str) -> None:
         """Keep others from what has this name until the transaction ends."""
@@ -85,6 +99,17 @@ class Database:
         key = next(iter(table.primary_key))
         statement = dialect.insert(table).on_conflict_do_nothing().returning(key)
         return sum(len(connection.execute(statement, row).all()) for row in rows)
+
+    def insert_or_add(self, connection: Connection, table: Any, row: dict[str, Any], column: str) -> None:
+        """Insert a row; where its key is there already, add to one of its columns instead."""
+        dialect: Any = sqlite if self.path is not None else postgresql
+        connection.execute(
+            dialect.insert(table)
+            .values(**row)
+            .on_conflict_do_update(
+                index_elements=list(table.primary_key), set_={column: table.c[column] + row[column]}
+            )
+        )
 
     def close(self) -> None:
         """Close all connections; using it again opens new ones."""

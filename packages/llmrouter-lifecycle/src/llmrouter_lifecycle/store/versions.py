@@ -80,8 +80,12 @@ class Versions:
         Raises:
             ResourceNotFoundError: There is none.
         """
+        query = select(self._table).where(self._is(org, id)).order_by(self._table.c.version.desc()).limit(1)
+        if version is not None:
+            query = query.where(self._table.c.version == version)
         with self._database.read() as connection:
-            found = self._get(connection, org, id, version or self._latest(connection, org, id))
+            row = connection.execute(query).mappings().first()
+        found = _version(row) if row is not None else None
         if found is None:
             raise self._missing(id, version)
         return found
