@@ -26,7 +26,8 @@ for version in "${others[@]}"; do
     has "$version" || continue
     printf '\nPython %s, the torch-free part of the suite\n' "$version"
     status=0
-    scripts/in-env "bare.py$version" pytest -n 2 -m "not torch and not llm and not extras" "$@" || status=$?
+    scripts/in-env "bare.py$version" pytest -n 2 -m "not torch and not llm and not extras" \
+        --ignore=tests/lifecycle --ignore=tests/pareto "$@" || status=$?
     # Status 5, nothing selected, is no fault where the caller's own selection may name only torch tests.
     if [[ $status -eq 5 && $# -gt 0 ]]; then
         continue

@@ -31,6 +31,8 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     for folder, variable in (("home", "HOME"), ("work", "PWD")):
         (tmp_path / folder).mkdir()
         monkeypatch.setenv(variable, str(tmp_path / folder))
+    # Tests run side by side: threads of one would only wait for those of the other.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr(plugin_system, "_current", None)
     path, modules = list(sys.path), set(sys.modules)
