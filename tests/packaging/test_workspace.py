@@ -35,7 +35,7 @@ COME_WITH_CORE = {
     "llmrouter-pareto": {"numpy", "torch"},
     "llmrouter-threshold": {"numpy", "torch"},
 }
-# Of wordllama only files are read; uvicorn imports httptools, SQLAlchemy psycopg, and the exporter is a part of
+# Of wordllama only files are read; uvicorn imports httptools, SQLAlchemy psycopg; the exporter is a part of
 # opentelemetry.
 NOT_IMPORTED = {"wordllama", "httptools", "psycopg", "opentelemetry-exporter-otlp-proto-http"}
 # Packages that build on others beside core.
