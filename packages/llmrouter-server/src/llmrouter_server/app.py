@@ -23,13 +23,12 @@ from llmrouter_server.asgi import (
 from llmrouter_server.auth import allow, is_loopback_host
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.gateway import Gateway
+from llmrouter_server.metrics import GATHER_SECONDS
 from llmrouter_server.routes import Route, Routes
 from llmrouter_server.timing import TimeLimitError, within
 
 logger = logging.getLogger(__name__)
 
-# How long finished requests are gathered before they are counted and logged.
-_GATHER_SECONDS = 0.025
 # What the log says of a request whose client went away; never sent.
 CLIENT_GONE = 499
 
@@ -171,7 +170,7 @@ class Application:
         if answer.started:
             entry.first_byte_ms = round((answer.started - request.started) * 1000, 3)
         if not self._finished:
-            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._count_finished)
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._count_finished)
         self._finished.append(entry)
 
     def _count_finished(self) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Set by the supervisor, before this is imported: where several workers keep their numbers.
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+# How long finished requests gather before they are counted together.
+GATHER_SECONDS = 0.025
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from llmrouter import decision as decisions
@@ -12,6 +13,7 @@ from llmrouter_server.choosing import choose
 from llmrouter_server.errors import GatewayError
 from llmrouter_server.gateway import AUTO, Gateway
 from llmrouter_server.health import Health
+from llmrouter_server.metrics import GATHER_SECONDS
 from llmrouter_server.parsing import RouteAsked, encode, parser_of
 from llmrouter_server.requirements import Demand
 from llmrouter_server.routes import Route, Routes
@@ -74,7 +76,8 @@ async def healthz(request: Request) -> Response:
 
 
 async def prometheus(request: Request) -> Response:
-    """Tell the metrics."""
+    """Tell the metrics, of requests that finished just now too."""
+    await asyncio.sleep(2 * GATHER_SECONDS)
     return Response(request.gateway.metrics.text(), content_type=metrics.CONTENT_TYPE)
 
 
