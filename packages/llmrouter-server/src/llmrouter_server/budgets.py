@@ -79,16 +79,19 @@ class Budgets:
         self._stored: dict[str, float] = {}
         self._unwritten: defaultdict[str, float] = defaultdict(float)
         self._reserved: defaultdict[str, float] = defaultdict(float)
+        database: sqlite3.Connection | None = None
         try:
             # Made first, so that it is never readable by others, not even for a moment.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._database = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
+            self._database = database = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(_SCHEMA)
             self._database.commit()
             self._exchange()
         except (OSError, sqlite3.Error) as error:
+            if database is not None:
+                database.close()
             raise LLMRouterError(f"what keys spend cannot be kept in {self._path}: {error}") from error
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="budgets", daemon=True)
