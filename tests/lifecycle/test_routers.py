@@ -62,7 +62,7 @@ def test_what_the_request_sets_reaches_the_llm_and_what_chooses_it_does_not(
     client.routers.run(router, cost_at_most(1), {**QUESTION, "model": "other", "temperature": 0.5})
     (sent,) = upstream.requests
     assert sent["temperature"] == 0.5
-    assert set(sent) == {"model", "messages", "temperature"}
+    assert set(sent) == {"model", "messages", "stream", "temperature"}
 
 
 def test_ids_are_taken_once(client: Client) -> None:

@@ -218,7 +218,9 @@ class Upstreams:
             sent["authorization"] = f"Bearer {key}"
         try:
             response = await self._post(url, body, sent, settings)
-        except aiohttp.ServerDisconnectedError:
+        except aiohttp.ClientConnectorError as error:
+            raise fault_of(error, candidate) from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # What a connection that was kept open too long looks like: the upstream closed it meanwhile.
             try:
                 response = await self._post(url, body, sent, settings)
@@ -282,7 +284,7 @@ def fault_of(error: BaseException, candidate: Candidate) -> Fault:
         return Fault("timeout", "the upstream could not be reached in time", 504)
     if isinstance(error, aiohttp.ClientConnectorError):
         return Fault("connection", "the upstream cannot be reached", 502)
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         return Fault("connection", "the upstream closed the connection", 502)
     if isinstance(error, aiohttp.ClientPayloadError):
         return Fault("broken", "the upstream's answer broke off", 502)
