@@ -34,7 +34,7 @@ show llmrouter infer --router thresholdrouter --config custom_routers/thresholdr
     --query "Prove that there are infinitely many primes." --route-only
 show llmrouter infer --router thresholdrouter --config custom_routers/thresholdrouter/config.yaml \
     --input data/example_data/query_data/default_query_test.jsonl --output decisions.csv --route-only
-show cut -c-110 decisions.csv | head -6
+show head -6 decisions.csv | cut -c-110
 
 printf '\nNow a real LLM answers: SmolLM2-135M-Instruct, which is tiny and often wrong, on this machine\n'
 cd ../../..
