@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError, SQLAlchemyError
 
 from llmrouter_lifecycle.errors import StoreError
 from llmrouter_lifecycle.store.schema import SCHEMA, metadata, settings
 
 # Seconds that a transaction waits for another one to end.
 LOCK_TIMEOUT = 30
+# Seconds after which a connection is tried before it is used.
+IDLE = 5.0
 
 
 class Database:
@@ -172,10 +176,10 @@ def _make_private(path: Path) -> None:
         path.chmod(0o600)
 
 
-def _engine(url: URL) -> Any:
+def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
-            return create_engine(url, pool_pre_ping=True)
+            return _try_doubtful_connections(create_engine(url))
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise StoreError(
                 "PostgreSQL needs a package that is not installed; run: "
@@ -198,5 +202,28 @@ def _engine(url: URL) -> Any:
         reads = connection.get_execution_options().get("llmrouter_reads")
         # A transaction that reads first and then writes fails where another wrote meanwhile.
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _try_doubtful_connections(engine: Engine) -> Engine:
+    """Replace connections that the server closed meanwhile.
+
+    The pool can try each one whenever it is used, but that costs every operation one more question. One that
+    was used a moment ago is closed only if its socket has something to read, the end of it.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def checkin(connection: Any, record: Any) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def checkout(connection: Any, record: Any, proxy: Any) -> None:
+        if time.monotonic() - record.info.get("used", math.inf) < IDLE and not wait([connection.fileno()], 0):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
 
     return engine
