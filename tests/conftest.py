@@ -48,7 +48,9 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 @pytest.fixture
 def hidden() -> tuple[str, ...]:
     """Our own plugins that tests do not see, so that they can say what there is; others may override it."""
-    return ("llmrouter-lifecycle", "llmrouter-pareto", "llmrouter-server", "llmrouter-threshold")
+    return tuple(
+        f"llmrouter-{name}" for name in ("knn", "lifecycle", "pareto", "rules", "server", "threshold")
+    )
 
 
 @pytest.fixture(autouse=True)

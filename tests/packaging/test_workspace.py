@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "importlib_metadata": "importlib-metadata",
     "llmrouter": "llmrouter-core",
     "llmrouter_pareto": "llmrouter-pareto",
+    "faiss": "faiss-cpu",
     "opentelemetry": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "sentence_transformers": "sentence-transformers",
@@ -31,6 +32,7 @@ DISTRIBUTIONS = {
 # Those who call to_pandas have pandas; transformers brings huggingface_hub, and core's extra numpy and torch.
 NOT_REQUIRED = {"pandas", "huggingface_hub"}
 COME_WITH_CORE = {
+    "llmrouter-knn": {"numpy"},
     "llmrouter-lifecycle": {"openai", "yaml"},
     "llmrouter-pareto": {"numpy", "torch"},
     "llmrouter-threshold": {"numpy", "torch"},
@@ -40,9 +42,7 @@ COME_WITH_CORE = {
 NOT_IMPORTED = {"wordllama", "httptools", "psycopg", "opentelemetry-exporter-otlp-proto-http"}
 # Packages that build on others beside core.
 BUILD_ON = {"llmrouter-lifecycle": {"llmrouter_pareto"}}
-NEED_TORCH = {
-    f"llmrouter/models/{module}.py" for module in ("checkpoint", "encoder_state", "features", "meta_router")
-}
+NEED_TORCH = {f"llmrouter/models/{module}.py" for module in ("checkpoint", "features", "meta_router")}
 
 each_package = pytest.mark.parametrize("name", PACKAGES)
 

@@ -53,7 +53,10 @@ def config_error(source: object, key: Sequence[str], problem: str) -> ConfigErro
 
 
 def line_of(path: Path, key: Sequence[str]) -> int | None:
-    """Return the line of a key in a YAML or JSON file, or of the nearest key above it that is there."""
+    """Return the line of a key in a YAML or JSON file, or of the nearest key above it that is there.
+
+    Members of a list are named by their number, from 0.
+    """
     try:
         # Tabs may indent JSON, which is YAML otherwise.
         node = yaml.compose(path.read_text("utf-8").replace("\t", " "), Loader=_Loader)
@@ -61,18 +64,21 @@ def line_of(path: Path, key: Sequence[str]) -> int | None:
         return None
     line = None
     for part in key:
-        for name, value in _pairs(node):
-            if name.value == part:
-                line, node = name.start_mark.line + 1, value
+        for name, start, value in _children(node):
+            if name == part:
+                line, node = start.line + 1, value
                 break
         else:
             break
     return line
 
 
-def _pairs(node: object) -> Iterator[tuple[Any, Any]]:
+def _children(node: object) -> Iterator[tuple[str, yaml.Mark, yaml.Node]]:
+    """The key of each value of a mapping, or its number in a list, with where it begins."""
     if isinstance(node, yaml.MappingNode):
-        yield from node.value
+        yield from ((key.value, key.start_mark, value) for key, value in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        yield from ((str(number), value.start_mark, value) for number, value in enumerate(node.value))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -19,14 +19,8 @@ from llmrouter.encoders.base import Encoder
 from llmrouter.encoders.cache import cached
 from llmrouter.encoders.queries import encode_queries
 from llmrouter.errors import CheckpointError, LLMRouterError
-from llmrouter.files import replacing
-from llmrouter.models.checkpoint import (
-    check_header,
-    pack_checkpoint,
-    read_checkpoint,
-    tensors_under,
-    unpack_checkpoint,
-)
+from llmrouter.models.arrays import check_header, named_under, write_content
+from llmrouter.models.checkpoint import pack_checkpoint, read_checkpoint, unpack_checkpoint
 from llmrouter.models.encoder_state import BROUGHT, encoder_state, restored_encoder
 from llmrouter.models.features import Features
 from llmrouter.models.meta_router import MetaRouter
@@ -203,14 +197,7 @@ class ParetoRouter(MetaRouter):
         """
         if not isinstance(self.model, Predictor):
             raise CheckpointError(path, f"{NAME} is not trained and has nothing to save")
-        content = self.checkpoint()
-        path = Path(os.path.expanduser(path))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as stream:
-                stream.write(content)
-        except OSError as error:
-            raise CheckpointError(path, f"cannot be written: {error.strerror}") from error
+        write_content(self.checkpoint(), path)
 
     def load_router(self, path: str | os.PathLike[str]) -> None:
         """Restore what `save_router` wrote; how LLMs are chosen follows this configuration.
@@ -234,7 +221,7 @@ class ParetoRouter(MetaRouter):
             encoder = restored_encoder(tensors, header["encoder"], path)
             with torch.device("meta"):  # whatever size the file claims
                 model = Predictor(Shape(**header["predictor"]))
-            model.load_state_dict(tensors_under(tensors, "predictor."), assign=True)
+            model.load_state_dict(named_under(tensors, "predictor."), assign=True)
             model.prepare()
             costs, calibration = (
                 Costs.from_json(header["costs"]),

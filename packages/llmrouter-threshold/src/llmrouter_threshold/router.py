@@ -17,8 +17,9 @@ from llmrouter.encoders.base import Encoder, Floats, SparseBatch
 from llmrouter.encoders.cache import cached
 from llmrouter.encoders.queries import encode_queries
 from llmrouter.errors import CheckpointError, LLMRouterError
+from llmrouter.models.arrays import check_header, named_under
 from llmrouter.models.calibration import Doubles
-from llmrouter.models.checkpoint import check_header, read_checkpoint, tensors_under, write_state
+from llmrouter.models.checkpoint import read_checkpoint, write_state
 from llmrouter.models.encoder_state import BROUGHT, encoder_state, restored_encoder
 from llmrouter.models.features import Features
 from llmrouter.models.meta_router import MetaRouter
@@ -169,7 +170,7 @@ class ThresholdRouter(MetaRouter):
             encoder = restored_encoder(tensors, header["encoder"], path)
             with torch.device("meta"):  # whatever size the file claims
                 model = DifficultyEstimator(**header["estimator"])
-            model.load_state_dict(tensors_under(tensors, "estimator."), assign=True)
+            model.load_state_dict(named_under(tensors, "estimator."), assign=True)
             model.float()
             calibration = Calibration.from_json(header["calibration"])
             if not calibration.quantiles:

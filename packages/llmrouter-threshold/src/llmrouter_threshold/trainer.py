@@ -18,8 +18,9 @@ from torch.nn import functional
 from llmrouter.config import config_error
 from llmrouter.encoders.base import SparseBatch
 from llmrouter.errors import CheckpointError
+from llmrouter.models.arrays import named_under
 from llmrouter.models.base_trainer import BaseTrainer
-from llmrouter.models.checkpoint import read_checkpoint, tensors_under, write_state
+from llmrouter.models.checkpoint import read_checkpoint, write_state
 from llmrouter.models.features import Features
 from llmrouter_threshold.calibration import NO_GAP, Calibration, calibrate, has_gap
 from llmrouter_threshold.estimator import DifficultyEstimator
@@ -254,8 +255,8 @@ class ThresholdTrainer(BaseTrainer):
         try:
             progress = Progress(**header["progress"])
             self._start(progress)
-            self._model.load_state_dict(tensors_under(tensors, "model."))
-            self._learner.restore(tensors_under(tensors, "learner."))
+            self._model.load_state_dict(named_under(tensors, "model."))
+            self._learner.restore(named_under(tensors, "learner."))
             self.router.calibration = Calibration.from_json(header["calibration"])
             return progress
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

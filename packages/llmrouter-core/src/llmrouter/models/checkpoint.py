@@ -7,48 +7,39 @@ import json
 import os
 import pickle
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from safetensors import torch as safetensors
 
 from llmrouter.data.embeddings import is_safetensors
 from llmrouter.errors import CheckpointError
-from llmrouter.files import replacing
+from llmrouter.models.arrays import HEADER, header_of, read_content, write_content
 
-HEADER = "llmrouter"
+State = Mapping[str, "torch.Tensor | NDArray[Any]"]
 
 
-def write_state(
-    state: Mapping[str, torch.Tensor], path: str | os.PathLike[str], header: Mapping[str, Any] | None = None
-) -> None:
+def write_state(state: State, path: str | os.PathLike[str], header: Mapping[str, Any] | None = None) -> None:
     """Write a ``state_dict`` as safetensors, atomically; missing folders are made.
 
     Args:
-        state: Tensors by name.
+        state: Tensors by name, or arrays.
         path: The file.
         header: What JSON can hold, written beside the tensors.
 
     Raises:
         CheckpointError: The file cannot be written.
     """
-    content = pack_checkpoint(state, header)
-    path = Path(os.path.expanduser(path))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as stream:
-            stream.write(content)
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be written: {error.strerror}") from error
+    write_content(pack_checkpoint(state, header), path)
 
 
-def pack_checkpoint(state: Mapping[str, torch.Tensor], header: Mapping[str, Any] | None = None) -> bytes:
+def pack_checkpoint(state: State, header: Mapping[str, Any] | None = None) -> bytes:
     """Return a ``state_dict`` and a header as `write_state` writes them: the same for equal ones."""
     seen: set[int] = set()
     tensors = {}
-    for name, tensor in state.items():
-        tensor = tensor.detach().cpu().contiguous()
+    for name, value in state.items():
+        tensor = torch.as_tensor(value).detach().cpu().contiguous()
         # Tied weights share memory, which the format refuses; each name gets its own copy.
         storage = tensor.untyped_storage().data_ptr()
         tensors[name] = tensor.clone() if storage in seen else tensor
@@ -71,14 +62,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tenso
     Raises:
         CheckpointError: As `read_state`.
     """
-    path = Path(os.path.expanduser(path))
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(path, "there is no such file; train the router first") from None
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror}") from None
-    return unpack_checkpoint(raw, path)
+    return unpack_checkpoint(read_content(path), path)
 
 
 def unpack_checkpoint(
@@ -93,7 +77,6 @@ def unpack_checkpoint(
     Raises:
         CheckpointError: As `read_state`.
     """
-    path = Path(path)
     if not raw.startswith(b"PK") and not is_safetensors(raw[:9]):
         raise CheckpointError(
             path, "is neither a safetensors nor a torch file; it was saved by something else"
@@ -116,49 +99,4 @@ def unpack_checkpoint(
         raise CheckpointError(path, "does not hold a dict of tensors by name")
     if not state:
         raise CheckpointError(path, "holds no weights")
-    return state, _header(path, raw)
-
-
-def check_header(
-    header: Mapping[str, Any], path: str | os.PathLike[str], router: str, newest: int, package: str
-) -> None:
-    """Check whose checkpoint it is, by the header's ``router`` and ``format``.
-
-    Args:
-        header: As it was read.
-        path: Where it was read, for errors.
-        router: Name of the router that is to load it.
-        newest: The newest format that it knows.
-        package: Name of its distribution.
-
-    Raises:
-        CheckpointError: It is another router's, or of a newer format.
-    """
-    if header.get("router") != router:
-        raise CheckpointError(
-            path, f"was saved by {header.get('router') or 'something else'}, not by {router}"
-        )
-    if not isinstance(header.get("format"), int) or header["format"] > newest:
-        raise CheckpointError(path, f"is of a newer format; upgrade {package} to read it")
-
-
-def tensors_under(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Return the tensors whose names begin so, without that beginning."""
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
-def _header(path: Path, raw: bytes) -> dict[str, Any]:
-    if raw.startswith(b"PK"):
-        return {}
-    length = int.from_bytes(raw[:8], "little")
-    # The library has read it already, so it is JSON.
-    text = json.loads(raw[8 : 8 + length]).get("__metadata__", {}).get(HEADER)
-    if text is None:
-        return {}
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(path, f"its header is damaged: {error}") from error
-    if not isinstance(header, dict):
-        raise CheckpointError(path, "its header is no JSON object")
-    return header
+    return state, {} if raw.startswith(b"PK") else header_of(raw, path)

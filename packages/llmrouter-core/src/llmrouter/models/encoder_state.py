@@ -6,34 +6,35 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from llmrouter.encoders import create_encoder
 from llmrouter.encoders.base import Encoder
 from llmrouter.errors import CheckpointError, LLMRouterError
-from llmrouter.models.checkpoint import tensors_under
+from llmrouter.models.arrays import named_under
 
 # In place of an encoder's name: queries bring their embeddings.
 BROUGHT = "none"
 _PREFIX = "encoder."
 
 
-def encoder_state(encoder: Encoder | None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return what a checkpoint keeps of an encoder: tensors, and what its header says under ``encoder``."""
+def encoder_state(encoder: Encoder | None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return what a checkpoint keeps of an encoder: arrays, and what its header says under ``encoder``."""
     if encoder is None:
         return {}, {"name": BROUGHT}
     arrays, settings = encoder.state()
-    tensors = {f"{_PREFIX}{name}": torch.from_numpy(value) for name, value in arrays.items()}
-    return tensors, {"name": encoder.name, "version": encoder.version, "settings": settings}
+    named = {f"{_PREFIX}{name}": value for name, value in arrays.items()}
+    return named, {"name": encoder.name, "version": encoder.version, "settings": settings}
 
 
 def restored_encoder(
-    tensors: Mapping[str, torch.Tensor], told: Mapping[str, Any], path: str | os.PathLike[str]
+    arrays: Mapping[str, Any], told: Mapping[str, Any], path: str | os.PathLike[str]
 ) -> Encoder | None:
     """Make the encoder again that `encoder_state` told of.
 
     Args:
-        tensors: All of the checkpoint's.
+        arrays: All of the checkpoint's, as NumPy or torch has them.
         told: What its header says of the encoder.
         path: Of the checkpoint, for errors.
 
@@ -51,6 +52,6 @@ def restored_encoder(
     version = told.get("version")
     if encoder.version != version:
         raise CheckpointError(path, f"needs version {version} of encoder {name}, not {encoder.version}")
-    arrays = {key: value.numpy() for key, value in tensors_under(tensors, _PREFIX).items()}
-    encoder.restore(arrays, told["settings"])
+    own = {name: np.asarray(value) for name, value in named_under(arrays, _PREFIX).items()}
+    encoder.restore(own, told["settings"])
     return encoder

@@ -1,0 +1,56 @@
+"""The trainer of ``knnrouter``, which remembers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llmrouter.config import config_error
+from llmrouter.encoders.queries import encode_queries
+from llmrouter.models.base_trainer import BaseTrainer
+from llmrouter_knn.examples import examples_from
+from llmrouter_knn.memory import Memory, dense
+from llmrouter_knn.router import KnnRouter
+
+# Queries that are encoded between two reports.
+AT_ONCE = 1024
+
+
+class KnnTrainer(BaseTrainer):
+    """Lets a `KnnRouter` remember its ``routing_data_train``; it takes as long as encoding the queries."""
+
+    router: KnnRouter
+
+    def train(self) -> None:
+        """Train the router and save it to ``model_path.save_model_path``.
+
+        Raises:
+            ConfigError: There is no path to save to, or no routing data.
+            DataError: The routing data do not tell what training needs.
+        """
+        router = self.router
+        path = self.config["model_path"].get("save_model_path")
+        if not isinstance(path, str):
+            raise config_error(router.source, ["model_path", "save_model_path"], "is missing; name a file")
+        rows = router.routing_data_train
+        if rows is None:
+            raise config_error(
+                router.source, ["data_path", "routing_data_train"], "is missing; training needs it"
+            )
+        examples = examples_from(rows, router.llm_data)
+        encoder = router.make_encoder()
+        if encoder is not None:
+            encoder.fit([row["query"] for row in examples.rows])
+        parts = []
+        for at in range(0, len(examples.rows), AT_ONCE):
+            parts.append(dense(encode_queries(encoder, examples.rows[at : at + AT_ONCE])))
+            self.report(len(parts), -(-len(examples.rows) // AT_ONCE), {})
+        memory = Memory(
+            examples.llms,
+            np.concatenate(parts).astype(np.float16),
+            examples.quality,
+            examples.cost,
+            router.settings.search,
+        )
+        trained = {"data": examples.digest, "queries": len(examples.rows)}
+        router.take_over(memory, encoder, trained)
+        router.save_router(path)

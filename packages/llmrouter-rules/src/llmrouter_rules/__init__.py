@@ -1,0 +1,1 @@
+"""``rulesrouter``: ordered rules, each for an LLM or for another router."""
