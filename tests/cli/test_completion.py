@@ -53,7 +53,7 @@ def test_a_shell_must_be_named(invoke: Callable[..., Any], shell: tuple[str, ...
 
 def test_commands(complete: Callable[[str], list[str]]) -> None:
     assert complete("llmrouter ") == list(COMMANDS)
-    assert complete("llmrouter in") == ["infer", "init"]
+    assert complete("llmrouter in") == ["infer", "install", "init"]
 
 
 def test_options(complete: Callable[[str], list[str]]) -> None:

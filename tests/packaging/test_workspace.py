@@ -37,9 +37,9 @@ COME_WITH_CORE = {
     "llmrouter-pareto": {"numpy", "torch"},
     "llmrouter-threshold": {"numpy", "torch"},
 }
-# Of wordllama only files are read; uvicorn imports httptools, SQLAlchemy psycopg; the exporter is a part of
-# opentelemetry.
-NOT_IMPORTED = {"wordllama", "httptools", "psycopg", "opentelemetry-exporter-otlp-proto-http"}
+# tomli is imported by name, where Python has no tomllib. Of wordllama only files are read; uvicorn imports
+# httptools, SQLAlchemy psycopg; the exporter is a part of opentelemetry.
+NOT_IMPORTED = {"tomli", "wordllama", "httptools", "psycopg", "opentelemetry-exporter-otlp-proto-http"}
 # Packages that build on others beside core.
 BUILD_ON = {"llmrouter-lifecycle": {"llmrouter_pareto"}}
 NEED_TORCH = {f"llmrouter/models/{module}.py" for module in ("checkpoint", "features", "meta_router")}

@@ -44,6 +44,7 @@ class TestSpace:
         space = Space.fit(sparse({1: 1, 5: 1}, {5: 2, 9: 1}, {9: 1, 2: 1}), 10, 2, seeded())
         assert space.kept.tolist() == [5, 9]
         own = space.compact(sparse({2: 3, 9: 4, 5: 1}))
+        assert own.indices is not None
         assert own.indices.tolist() == [1, 0]
         assert own.values.tolist() == [4, 1]
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.files import replacing
 from llmrouter.plugin_system import PluginRegistry
+from llmrouter.plugin_system.metadata import normalize
 from llmrouter.plugin_system.registry import Declaration
+from llmrouter.specs import Spec, TrainerSpec
 from llmrouter_cli.app import COMMANDS, App, debug_option, pass_app
+from llmrouter_cli.installer import requirement_of
 from llmrouter_cli.options import json_option
 from llmrouter_cli.results import result_stream, shorten, show
 
@@ -21,10 +25,130 @@ from llmrouter_cli.results import result_stream, shorten, show
 @debug_option
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
-    """Show the plugins: where from, what they add, and what failed."""
-    if ctx.invoked_subcommand is not None:
-        return
-    app = ctx.ensure_object(App)
+    """Show, check and choose the plugins there are."""
+    if ctx.invoked_subcommand is None:
+        _show_all(ctx.ensure_object(App), as_json)
+
+
+@plugins.command("list")
+@json_option
+@debug_option
+@pass_app
+def list_plugins(app: App, as_json: bool) -> None:
+    """List the plugins, as 'llmrouter plugins' does."""
+    _show_all(app, as_json)
+
+
+@plugins.command("show")
+@click.argument("name")
+@json_option
+@debug_option
+@pass_app
+def show_plugin(app: App, name: str, as_json: bool) -> None:
+    """Show all of one plugin: what it declares, and what became of it.
+
+    NAME is that of a distribution, such as llmrouter-knn or knn, or of its entry point.
+    """
+    wanted = {normalize(name), normalize(requirement_of(name))}
+    rows = [
+        {**row, "declares": [_declared(spec) for spec in plugin.declared]}
+        for plugin, row in zip(app.registry.plugins, _installed(app.registry), strict=True)
+        if wanted & {normalize(plugin.name), normalize(plugin.distribution.name)}
+    ]
+    if not rows:
+        known = ", ".join(sorted({plugin.distribution.name for plugin in app.registry.plugins}))
+        raise click.UsageError(f"no plugin is named {name!r}; there are {known or 'none'}")
+    columns = {"name": "Plugin", "state": "State", "from": "From", "declares": "Declares", "module": "Module"}
+    show(rows, as_json, columns, note="reason")
+
+
+project_option = click.option(
+    "--project", is_flag=True, help="In llmrouter.toml of the current folder, not in that of your home."
+)
+
+
+@plugins.command()
+@click.argument("name")
+@project_option
+@debug_option
+@pass_app
+def disable(app: App, name: str, project: bool) -> None:
+    """Leave a plugin out from now on.
+
+    NAME is that of a distribution or of an entry point; it is listed under plugins.block in llmrouter.toml.
+    """
+    from llmrouter_cli.plugin_settings import set_blocked, settings_file
+
+    points = {normalize(one): one for p in app.registry.plugins for one in (p.name, p.distribution.name)}
+    known = points.get(normalize(name)) or points.get(normalize(requirement_of(name)))
+    if known is None:
+        raise click.UsageError(f"no plugin is named {name!r}; 'llmrouter plugins' lists them")
+    path = settings_file(project)
+    changed = set_blocked(path, known, blocked=True)
+    click.echo(f"{known} {'is left out' if changed else 'was left out already'}, by {path}", err=True)
+
+
+@plugins.command()
+@click.argument("name")
+@project_option
+@debug_option
+@pass_app
+def enable(app: App, name: str, project: bool) -> int:
+    """Let a plugin in again that 'disable' left out."""
+    from llmrouter_cli.plugin_settings import set_blocked, settings_file
+
+    path = settings_file(project)
+    # Each on its own, for both names may be listed.
+    changed = [set_blocked(path, one, blocked=False) for one in dict.fromkeys((name, requirement_of(name)))]
+    if not any(changed):
+        click.echo(f"Error: {path} does not leave out {name!r}", err=True)
+        return 1
+    click.echo(f"{name} is let in, by {path}", err=True)
+    return 0
+
+
+@plugins.command()
+@click.argument("output", type=click.Path(dir_okay=False), default="-", metavar="[FILE]")
+@debug_option
+@pass_app
+def export(app: App, output: str) -> None:
+    """Write which plugins are installed, for 'restore' to bring back: one requirement a line.
+
+    By default to standard output.
+    """
+    distributions = {str(plugin.distribution): plugin.distribution for plugin in app.registry.plugins}
+    lines = [f"{one.name}=={one.version}\n" for _, one in sorted(distributions.items())]
+    with result_stream() as stream:
+        if output == "-":
+            stream.write("".join(lines).encode())
+            return
+    with replacing(output) as file:
+        file.write("".join(lines).encode())
+    click.echo(f"Wrote {len(lines)} plugins to {output}", err=True)
+
+
+@plugins.command()
+@click.argument("file", type=click.File(encoding="utf-8"))
+@debug_option
+@pass_app
+def restore(app: App, file: TextIO) -> None:
+    """Install the plugins that 'export' wrote to FILE, and are missing or of another version."""
+    from llmrouter.plugin_system.metadata import is_met
+    from llmrouter_cli.installer import install
+
+    wanted = [line.partition("#")[0].strip() for line in file]
+    missing = [line for line in wanted if line and not is_met(line)]
+    if missing:
+        install(missing)
+    click.echo(f"Restored {', '.join(missing)}" if missing else "Nothing is missing.", err=True)
+
+
+def _declared(spec: Spec) -> str:
+    kind = type(spec).__name__.removesuffix("Spec").lower()
+    return f"{kind} {spec.router if isinstance(spec, TrainerSpec) else spec.name}"
+
+
+def _show_all(app: App, as_json: bool) -> None:
     columns = {
         "name": "Plugin",
         "state": "State",
@@ -33,7 +157,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         "load_ms": "Load (ms)",
         "routers": "Routers",
     }
-    empty = "No plugin is installed; 'pip install llmrouter-random' adds a first one."
+    empty = "No plugin is installed; 'llmrouter install random' adds a first one."
     show([*_installed(app.registry), *_directories(app.registry)], as_json, columns, empty, "reason")
     for name in app.registry.unused:
         click.echo(f"Warning: no installed plugin or distribution is named {name!r}", err=True)
@@ -107,6 +231,8 @@ def _directories(registry: PluginRegistry) -> Iterator[dict[str, Any]]:
 
 def _checked(app: App) -> Iterator[dict[str, Any]]:
     registry = app.registry
+    for problem in registry.missing:
+        yield _row("settings", "required", "llmrouter.toml", problem, app)
     for plugin in registry.plugins:
         ok = plugin.state in ("ready", "blocked")
         yield _row("plugin", plugin.name, str(plugin.distribution), None if ok else plugin.reason, app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,15 +58,29 @@ class RouterEntry:
         return f"{DIRECTORY_PREFIX if self.directory else self.origin}:{self.name}"
 
 
-def router_entries(plugins: Iterable[Plugin], directories: Iterable[PluginDirectory]) -> list[RouterEntry]:
+def router_entries(
+    plugins: Iterable[Plugin],
+    directories: Iterable[PluginDirectory],
+    pins: Mapping[str, tuple[str, str]] | None = None,
+) -> list[RouterEntry]:
     """List every router, usable or not, by name; what collides is told in the state and reason of each.
 
     Conflicts between plugins are noted in these plugins too.
+
+    Args:
+        plugins: What is installed.
+        directories: What lies in folders.
+        pins: Names of routers to the origin that is used of several, and who said so.
     """
+    pins = pins or {}
     by_name: dict[str, list[RouterEntry]] = defaultdict(list)
     for entry in (*_installed_routers(plugins), *_directory_routers(directories)):
         by_name[entry.name].append(entry)
-    return [entry for name in sorted(by_name) for entry in _settled(by_name[name])]
+    return [
+        entry
+        for name in sorted(by_name)
+        for entry in (_pinned(by_name[name], *pins[name]) if name in pins else _settled(by_name[name]))
+    ]
 
 
 def _installed_routers(plugins: Iterable[Plugin]) -> Iterator[RouterEntry]:
@@ -132,6 +146,28 @@ def _directory_routers(directories: Iterable[PluginDirectory]) -> Iterator[Route
                 reason=reason,
                 directory=router,
             )
+
+
+def _pinned(entries: list[RouterEntry], origin: str, said_by: str) -> list[RouterEntry]:
+    """Settle that the router of one origin is used; without one of it, as if nothing had been said."""
+    wanted = normalize(origin)
+    chosen = next(
+        (
+            entry
+            for entry in entries
+            if wanted == (DIRECTORY_PREFIX if entry.directory else normalize(entry.origin))
+        ),
+        None,
+    )
+    if chosen is None:
+        return _settled(entries)
+    reason = f"{said_by} takes that of {chosen.label}"
+    return [
+        replace(entry, state="shadowed", reason=reason)
+        if entry is not chosen and entry.state == "ready"
+        else entry
+        for entry in entries
+    ]
 
 
 def _settled(entries: list[RouterEntry]) -> list[RouterEntry]:

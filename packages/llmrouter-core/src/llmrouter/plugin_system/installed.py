@@ -6,10 +6,13 @@ silently, and one plugin's ``SystemExit`` ends a collective hook call; here each
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -26,6 +29,8 @@ from llmrouter.plugin_system.metadata import (
 )
 from llmrouter.plugin_system.selection import Selection
 
+logger = logging.getLogger(__name__)
+
 State = Literal["ready", "failed", "shadowed", "conflict", "incompatible", "blocked"]
 SpecT = TypeVar("SpecT", bound=specs.Spec)
 
@@ -39,6 +44,7 @@ _REGISTERING: dict[str, type[specs.Spec]] = {
 _OBSERVING = "llmrouter_after_route"
 
 BUILTIN = "llmrouter.encoders.plugin"
+TRACE_VARIABLE = "LLMROUTER_TRACE_PLUGINS"
 
 
 @dataclass(eq=False)
@@ -89,7 +95,8 @@ class Observer(NamedTuple):
 
     def __call__(self, arguments: Mapping[str, Any]) -> None:
         """Call it with those of the hook's arguments that it asks for."""
-        self.call(*[arguments[name] for name in self.wants])
+        with traced(_OBSERVING, self.plugin):
+            self.call(*[arguments[name] for name in self.wants])
 
 
 class InstalledPlugins:
@@ -172,7 +179,8 @@ class InstalledPlugins:
     def _ask(self, module: object, hook: str, kind: type[specs.Spec]) -> list[specs.Spec]:
         caller = getattr(self._manager.hook, hook)
         (impl,) = [impl for impl in caller.get_hookimpls() if impl.plugin is module]
-        answer = impl.function()
+        with traced(hook, impl.plugin_name):
+            answer = impl.function()
         if answer is None:
             return []
         if not isinstance(answer, Iterable) or isinstance(answer, str | bytes | Mapping):
@@ -187,6 +195,19 @@ class InstalledPlugins:
                 raise PluginError(f"{hook} declares {spec.name!r} twice")
             declared.append(spec)
         return declared
+
+
+@contextlib.contextmanager
+def traced(hook: str, plugin: str) -> Iterator[None]:
+    """Log a call of a hook with its time, where ``$LLMROUTER_TRACE_PLUGINS`` asks for it."""
+    if os.environ.get(TRACE_VARIABLE, "0") in ("", "0"):
+        yield
+        return
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        logger.warning("%s of %s: %.3f ms", hook, plugin, (time.perf_counter() - started) * 1000)
 
 
 def load_target(target: str) -> Any:

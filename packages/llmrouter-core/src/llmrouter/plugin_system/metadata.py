@@ -179,18 +179,25 @@ def missing_extras() -> dict[str, list[str]]:
         extra: [
             text.partition(";")[0].strip()
             for text in core.requires or []
-            if _applies(text, extra) and not _applies(text) and not _is_met(text)
+            if _applies(text, extra) and not _applies(text) and not is_met(text)
         ]
         for extra in extras
     }
 
 
-def _is_met(requirement: str) -> bool:
-    from packaging.requirements import Requirement
+def is_met(requirement: str) -> bool:
+    """Whether what is installed satisfies a requirement such as ``llmrouter-knn>=0.1``."""
+    from packaging.requirements import InvalidRequirement, Requirement
 
-    wanted = Requirement(requirement)
-    version = installed_version(wanted.name)
     try:
+        wanted = Requirement(requirement)
+        version = installed_version(wanted.name)
         return version is not None and wanted.specifier.contains(version, prereleases=True)
-    except InvalidVersion:
+    except (InvalidRequirement, InvalidVersion):
         return False
+
+
+def requirement_name(requirement: str) -> str:
+    """Return the name of the distribution that a requirement is about."""
+    found = _REQUIREMENT.match(requirement.strip())
+    return found["name"] if found else requirement

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,8 +15,9 @@ from llmrouter.plugin_system.directories import PluginDirectory, scan, search_pa
 from llmrouter.plugin_system.entries import DIRECTORY_PREFIX, RouterEntry, router_entries
 from llmrouter.plugin_system.installed import BUILTIN, InstalledPlugins, Observer, Plugin, load_target
 from llmrouter.plugin_system.isolation import plugin_code
-from llmrouter.plugin_system.metadata import normalize
+from llmrouter.plugin_system.metadata import is_met, normalize, requirement_name
 from llmrouter.plugin_system.selection import Selection
+from llmrouter.plugin_system.settings import Settings, read_settings
 from llmrouter.specs import CommandSpec, EncoderSpec, JudgeSpec
 
 if TYPE_CHECKING:
@@ -57,18 +58,25 @@ class PluginRegistry:
         commands: Every declared command, by name.
         observers: The implementations of ``llmrouter_after_route``.
         unused: Names in the selection of plugins that nothing installed bears.
+        settings: What the user's and the project's file say.
+        missing: What is wrong with the plugins that these require, one sentence each.
     """
 
     def __init__(
         self, plugin_dirs: Iterable[str | os.PathLike[str]] | None = None, block: Iterable[str] = ()
     ) -> None:
-        installed = InstalledPlugins(llmrouter.__version__, Selection.from_environ(block=block))
+        self.settings = read_settings()
+        selection = Selection.from_environ(block=block, settings=self.settings)
+        installed = InstalledPlugins(llmrouter.__version__, selection)
         self.plugins: list[Plugin] = installed.plugins
         self.observers: list[Observer] = installed.observers
         self.unused: list[str] = installed.unused
+        self.missing: list[str] = list(_missing(self.settings, self.plugins))
         self._announced: set[str] = set()
+        if plugin_dirs is None and self.settings.no_directories:
+            plugin_dirs = ()
         self.directories: list[PluginDirectory] = [scan(*place) for place in search_path(plugin_dirs)]
-        self.routers: list[RouterEntry] = router_entries(self.plugins, self.directories)
+        self.routers: list[RouterEntry] = router_entries(self.plugins, self.directories, self.settings.pins)
         declaring = [installed.builtin, *self.plugins]
         self.encoders = _declarations(declaring, EncoderSpec)
         self.judges = _declarations(declaring, JudgeSpec)
@@ -87,10 +95,14 @@ class PluginRegistry:
         Raises:
             UnknownRouterError: There is none.
             RouterValidationError: The source of a folder shows that its class is no router's.
-            PluginError: There is one, or several, but it cannot be used.
+            PluginError: There is one, or several, but it cannot be used; or a required plugin is missing.
         """
+        if self.missing:
+            raise PluginError(self.missing[0])
         origin, _, bare = name.strip().rpartition(":")
         bare = bare.lower()
+        if not origin:
+            origin = self.settings.pins.get(bare, ("", ""))[0]
         named = [entry for entry in self.routers if entry.name == bare]
         if origin == DIRECTORY_PREFIX:
             found = [entry for entry in named if entry.directory][:1]
@@ -166,6 +178,7 @@ class PluginRegistry:
     def failures(self) -> list[str]:
         """Tell what failed to load, one sentence each."""
         return [
+            *self.missing,
             *(_told(plugin) for plugin in self.plugins if plugin.state in ("failed", "incompatible")),
             *(
                 f"router {entry.name!r} in {entry.origin}, failed: {entry.reason}"
@@ -206,6 +219,8 @@ class PluginRegistry:
         known = f"there are {', '.join(names)}" if names else "none is installed"
         places = ", ".join(str(place.path) for place in self.directories) or "no directory"
         advice = f"; {known}. Install the package that provides it, or put its folder in {places}"
+        if self.settings.no_directories and not self.directories:
+            advice += f"; {self.settings.no_directories} turns plugin directories off"
         if left_out := [plugin.name for plugin in self.plugins if plugin.state == "blocked"]:
             advice += f"; these plugins are left out: {', '.join(left_out)}"
         return UnknownRouterError(name, advice)
@@ -241,6 +256,18 @@ def _declarations(plugins: Iterable[Plugin], kind: type[NamedSpecT]) -> dict[str
                 other.conflict(f"{kind.__name__.removesuffix('Spec').lower()} {reason}")
         found[name] = Declaration(spec, plugin, reason)
     return found
+
+
+def _missing(settings: Settings, plugins: Iterable[Plugin]) -> Iterator[str]:
+    by_name = {normalize(plugin.distribution.name): plugin for plugin in plugins}
+    for requirement, file in settings.required.items():
+        said = f"{file} requires the plugin {requirement}"
+        plugin = by_name.get(normalize(requirement_name(requirement)))
+        if not is_met(requirement):
+            found = f"{plugin.distribution} is installed" if plugin else "it is not installed"
+            yield f"{said}, and {found}; run: llmrouter install {requirement!r}"
+        elif plugin is not None and plugin.state not in ("ready", "conflict"):
+            yield f"{said}, which is {plugin.state}: {plugin.reason}"
 
 
 def _told(plugin: Plugin) -> str:

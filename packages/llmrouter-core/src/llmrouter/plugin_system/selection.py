@@ -1,4 +1,4 @@
-"""Which installed plugins the user lets in: two environment variables and ``--no-plugin``."""
+"""Which installed plugins the user lets in: two environment variables, ``--no-plugin``, and the settings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from llmrouter.plugin_system.metadata import EntryPoint, normalize
+from llmrouter.plugin_system.settings import Settings
 
 LOAD_VARIABLE = "LLMROUTER_LOAD_PLUGINS"
 BLOCK_VARIABLE = "LLMROUTER_BLOCK_PLUGINS"
@@ -18,21 +19,32 @@ class Selection(NamedTuple):
     Attributes:
         only: If not None, nothing else is loaded; empty: nothing at all.
         blocked: What is left out, with the words that tell who said so.
+        only_by: Who said what else is loaded.
     """
 
     only: frozenset[str] | None
     blocked: Mapping[str, str]
+    only_by: str = LOAD_VARIABLE
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str] | None = None, block: Iterable[str] = ()) -> Selection:
-        """Read the environment; `block` adds to what it leaves out."""
+    def from_environ(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        block: Iterable[str] = (),
+        settings: Settings | None = None,
+    ) -> Selection:
+        """Read the environment; `block` and the settings add to what it leaves out."""
         environ = os.environ if environ is None else environ
-        only = environ.get(LOAD_VARIABLE)
+        settings = settings or Settings()
         blocked = {
-            name: f"{BLOCK_VARIABLE} names {name!r}" for name in _names(environ.get(BLOCK_VARIABLE, ""))
+            **settings.block,
+            **{name: f"{BLOCK_VARIABLE} names {name!r}" for name in _names(environ.get(BLOCK_VARIABLE, ""))},
+            **{normalize(name): f"--no-plugin {name}" for name in block},
         }
-        blocked |= {normalize(name): f"--no-plugin {name}" for name in block}
-        return cls(None if only is None else frozenset(_names(only)), blocked)
+        told = environ.get(LOAD_VARIABLE)
+        if told is None and settings.allow is not None:
+            return cls(settings.allow[0], blocked, settings.allow[1])
+        return cls(None if told is None else frozenset(_names(told)), blocked)
 
     def refusal(self, points: Iterable[EntryPoint]) -> str | None:
         """Tell why the module that these entry points name is left out, or None."""
@@ -40,7 +52,7 @@ class Selection(NamedTuple):
         for name in sorted(names & set(self.blocked)):
             return self.blocked[name]
         if self.only is not None and not names & self.only:
-            return f"{LOAD_VARIABLE} does not name it"
+            return f"{self.only_by} does not name it"
         return None
 
     def unused(self, points: Iterable[EntryPoint]) -> list[str]:
