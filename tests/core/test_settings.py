@@ -147,7 +147,7 @@ def test_without_a_required_plugin_no_router_is_used(required: str, problem: str
 @pytest.mark.usefixtures("twins")
 def test_a_required_plugin_that_is_left_out_is_missing_too() -> None:
     Path("llmrouter.toml").write_text('[plugins]\nrequired = ["llmrouter-one==1.0"]\n')
-    assert PluginRegistry().find("randomrouter")
+    assert PluginRegistry().find("randomrouter").state == "ready"
     with pytest.raises(PluginError, match="which is blocked: --no-plugin one"):
         PluginRegistry(block=["one"]).find("randomrouter")
 
