@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from yarl import URL
 
 from llmrouter.completion.catalogue import Catalogue, Endpoint
 from llmrouter.errors import ConfigError
+from llmrouter_server.address import Address
 from llmrouter_server.cooldown import Cooldown
 from llmrouter_server.settings import Settings
 
@@ -20,8 +20,8 @@ class Candidate:
     Attributes:
         name: In the catalogue.
         endpoint: Where it is called, and what is known of it.
-        chat: URL for chat completions.
-        completions: URL for text completions.
+        chat: Where it takes chat completions.
+        completions: Where it takes text completions.
         upstream_name: What its service calls it, as JSON.
         own_name: Its name, as JSON.
         parameters: Fields of every request that does not set them itself, each as JSON.
@@ -42,8 +42,8 @@ class Candidate:
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
         self.name = endpoint.name
         self.endpoint = endpoint
-        self.chat = URL(f"{endpoint.url}/chat/completions")
-        self.completions = URL(f"{endpoint.url}/completions")
+        self.chat = Address(f"{endpoint.url}/chat/completions")
+        self.completions = Address(f"{endpoint.url}/completions")
         self.upstream_name = msgspec.Raw(msgspec.json.encode(endpoint.model))
         self.own_name = msgspec.Raw(msgspec.json.encode(endpoint.name))
         self.parameters = {

@@ -43,7 +43,7 @@ async def _whole(answer: Answer) -> bytes:
 def _completion(answer: Answer, body: bytes) -> Fields:
     kind = answer.content_type
     # Some say no type at all.
-    if kind and "json" not in kind:
+    if kind and b"json" not in kind:
         raise Fault("garbage", "the upstream's answer is not JSON", 502)
     try:
         fields = decode_fields(body)

@@ -60,7 +60,7 @@ class Relay:
         Raises:
             Fault: It does not come in time, or is no part of a completion.
         """
-        if self._answer.content_type != "text/event-stream":
+        if self._answer.content_type != EVENT_STREAM:
             raise Fault("garbage", "the upstream's answer is not a stream of events", 502)
         while not self._begun:
             written = await self._next()
