@@ -301,6 +301,31 @@ def test_spending_survives_a_restart_and_is_shared_by_workers(
     assert oct(Path("keys.json.spending.sqlite3").stat().st_mode)[-3:] == "600"
 
 
+def test_the_threads_of_torch_are_to_sleep_while_they_wait(
+    config: Callable[..., str], candidates: dict[str, Any], write: Any
+) -> None:
+    write(
+        "custom_routers/told/router.py",
+        """
+        import os
+        from llmrouter.models.router import Router
+
+        POLICY = os.environ.get("OMP_WAIT_POLICY")
+
+        class ToldRouter(Router):
+            def route_single(self, query_input):
+                return {"model_name": "small", "policy": POLICY}
+        """,
+    )
+    arguments = ("--router", "told", "--config", config(candidates), "--port", "0")
+    for given, policy in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        process = Process(*arguments, **given)
+        try:
+            assert process.chat().json()["llmrouter"]["extra"] == {"policy": policy}
+        finally:
+            process.close()
+
+
 class TestWorkers:
     @pytest.fixture
     def process(self, run: Callable[..., Process]) -> Process:

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from typing import Any
 
 import msgspec
@@ -84,6 +84,7 @@ class Worker:
             LLMRouterError: What it needs cannot be used.
         """
         loop = asyncio.get_running_loop()
+        let_idle_threads_sleep(os.environ)
         self._upstreams = Upstreams()
         log = AccessLog(self._options.access_log)
         try:
@@ -185,6 +186,15 @@ class Worker:
                 logger.error("The keys were not read anew, those before stay: %s", error)
                 continue
             self._app.gateway = self._app.gateway.with_keys(changed)
+
+
+def let_idle_threads_sleep(environ: MutableMapping[str, str]) -> None:
+    """Have the threads of torch sleep while they wait for work, unless the user decided otherwise.
+
+    By default they keep the processors busy meanwhile, which the event loop then has to wait for. OpenMP reads
+    it when torch is imported.
+    """
+    environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _spare_the_collector() -> None:
