@@ -191,8 +191,8 @@ class Worker:
 def let_idle_threads_sleep(environ: MutableMapping[str, str]) -> None:
     """Have the threads of torch sleep while they wait for work, unless the user decided otherwise.
 
-    By default they keep the processors busy meanwhile, which the event loop then has to wait for. OpenMP reads
-    it when torch is imported.
+    By default they keep the processors busy meanwhile, which the event loop then has to wait for. It is read
+    when torch is imported.
     """
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
