@@ -71,8 +71,8 @@ async def answer(request: Request, kind: Kind) -> Response:
             # It left in the very moment in which a time limit ended the call before.
             raise ClientGone
         candidate = gateway.candidates[name]
-        call.begin(candidate)
         try:
+            await call.begin(candidate, deadline)
             return await _attempt(call, kind.address(candidate), deadline)
         except Fault as fault:
             call.failed(fault)

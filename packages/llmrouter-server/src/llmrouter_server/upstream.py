@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Literal
 
+from llmrouter.completion.services import Service
+from llmrouter.completion.turns import Turns
 from llmrouter_server.address import Address
 from llmrouter_server.candidates import Candidate
 from llmrouter_server.connections import Connections
@@ -20,7 +22,7 @@ from llmrouter_server.timing import TimeLimitError, time_limit
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["connection", "timeout", "status", "refused", "garbage", "broken"]
+Kind = Literal["busy", "connection", "timeout", "status", "refused", "garbage", "broken"]
 
 # Statuses that say something about the upstream, not about the request. 401 to 403 are about the key that
 # the gateway sends: the client can do nothing about it.
@@ -154,10 +156,32 @@ class Answer:
 
 
 class Upstreams:
-    """All upstreams, as one worker calls them."""
+    """All upstreams, as one worker calls them.
 
-    def __init__(self) -> None:
+    Args:
+        workers: How many there are: each has its share of the calls that a service allows.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
         self._connections = Connections()
+        self._workers = workers
+        self._turns: dict[tuple[str, int | None, float | None], Turns] = {}
+
+    def turns(self, service: Service | None) -> Turns | None:
+        """Return this worker's share of the calls that a service allows; None where it does not bound them.
+
+        A reload changes nothing for one that stays as it was.
+        """
+        if service is None or not (service.concurrency or service.requests_per_minute):
+            return None
+        concurrency, per_minute = service.concurrency, service.requests_per_minute
+        known = service.name, concurrency, per_minute
+        if known not in self._turns:
+            self._turns[known] = Turns(
+                concurrency and max(1, concurrency // self._workers),
+                per_minute and per_minute / self._workers,
+            )
+        return self._turns[known]
 
     async def close(self) -> None:
         """Close all connections."""

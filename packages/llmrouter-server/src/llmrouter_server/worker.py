@@ -85,7 +85,7 @@ class Worker:
         """
         loop = asyncio.get_running_loop()
         let_idle_threads_sleep(os.environ)
-        self._upstreams = Upstreams()
+        self._upstreams = Upstreams(self._options.workers)
         log = AccessLog(self._options.access_log)
         try:
             gateway = self._open()
