@@ -131,8 +131,9 @@ def test_a_connection_that_the_upstream_closed_meanwhile_is_no_fault(
 
     def script(raw: RawUpstream, connection: socket.socket) -> None:
         connection.sendall(json_answer(GOOD))
-        # What comes over the same connection gets no answer.
-        again.append(connection.recv(65536))
+        if not again:
+            # What comes next over the same connection gets no answer.
+            again.append(connection.recv(65536))
 
     raw = raw_upstream(script)
     serving = serve({"one": {"api_endpoint": raw.url}})

@@ -31,6 +31,7 @@ from llmrouter_server.budgets import Budgets
 from llmrouter_server.gateway import Gateway, open_gateway
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.options import ServeOptions
+from llmrouter_server.protocol import BoundedProtocol
 from llmrouter_server.service import gateway_routes
 from llmrouter_server.upstream import Upstreams
 
@@ -217,7 +218,7 @@ def make_server(app: Application, shutdown_seconds: float) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
