@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from llmrouter_server import connections as module
+from llmrouter_server import http1
 from llmrouter_server.address import Address, Origin, Proxy
 from llmrouter_server.connections import Connections
 from llmrouter_server.http1 import Reply
@@ -21,14 +22,15 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
 
 class Server:
-    """Answers every request alike.
+    """Answers every request alike, with a part of it later.
 
     Attributes:
         heads: Of the requests, each with the number of its connection.
     """
 
-    def __init__(self, answer: bytes = OK, **options: Any) -> None:
+    def __init__(self, answer: bytes = OK, later: bytes = b"", **options: Any) -> None:
         self.heads: list[tuple[int, str]] = []
+        self._later = later
         self._answer = answer
         self._options = options
         self._count = 0
@@ -58,6 +60,9 @@ class Server:
                     return
                 writer.write(self._answer)
                 await writer.drain()
+                if self._later:
+                    await asyncio.sleep(0.05)
+                    writer.write(self._later)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
@@ -132,6 +137,31 @@ def test_an_answer_that_is_given_up_ends_its_connection() -> None:
                 reply.close()
                 reply.close()
             assert [number for number, _ in server.heads] == [0, 1]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("rest", "again"), [(b"0\r\n\r\n", True), (b"1\r\nx\r\n0\r\n\r\n", False), (b"", False)]
+)
+def test_an_answer_whose_end_alone_is_to_come_may_be_left(
+    rest: bytes, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1, "_LEAVE_SECONDS", 0.2)
+
+    async def test(connections: Connections) -> None:
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n"
+        async with Server(head, rest) as server:
+            for _ in range(2):
+                reply = await connections.ask(*request(server.port), 1)
+                if not (taken := reply.take()):
+                    await reply.arrival()
+                    taken = reply.take()
+                assert taken == b"hi"
+                assert not reply.complete
+                reply.leave()
+                await asyncio.sleep(0.3)
+            assert [number for number, _ in server.heads] == ([0, 0] if again else [0, 1])
 
     run(test)
 

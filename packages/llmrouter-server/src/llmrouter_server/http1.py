@@ -14,6 +14,8 @@ import httptools
 
 # Most bytes that may come without any of the body being among them: a head, or what frames the body.
 _FRAMING_BYTES = 64 << 10
+# How long the end of an answer is waited for whose last part is there.
+_LEAVE_SECONDS = 1.0
 # Bytes of an answer that may wait to be taken before the upstream is made to wait.
 _WAITING_BYTES = 256 << 10
 
@@ -43,13 +45,24 @@ class Reply:
         complete: Whether all of it arrived, taken or not.
     """
 
-    __slots__ = ("_connection", "_error", "_parts", "_size", "_waiter", "complete", "headers", "status")
+    __slots__ = (
+        "_connection",
+        "_error",
+        "_left",
+        "_parts",
+        "_size",
+        "_waiter",
+        "complete",
+        "headers",
+        "status",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.complete = False
         self._connection: Connection | None = connection
+        self._left = False
         self._parts: list[bytes] = []
         self._size = 0
         self._error: HttpError | None = None
@@ -96,10 +109,20 @@ class Reply:
         if self._connection is not None:
             self._connection.close()
 
+    def leave(self) -> None:
+        """Have the connection wait for its end, which is all that is to come, to be used again."""
+        if self._connection is not None:
+            self._left = True
+            asyncio.get_running_loop().call_later(_LEAVE_SECONDS, self.close)
+
     # What follows is for the connection.
 
     def add(self, data: bytes) -> None:
         """Add a part of its body."""
+        if self._left:
+            # There was more to come.
+            self.close()
+            return
         self._parts.append(data)
         self._size += len(data)
         if self._size > _WAITING_BYTES and self._connection is not None:

@@ -82,7 +82,10 @@ class Relay:
 
     def close(self) -> None:
         """End the call: an answer that did not come to its end ends with the connection."""
-        self._answer.close()
+        if self._ended:
+            self._answer.leave()
+        else:
+            self._answer.close()
         self._call.settle()
 
     async def _next(self) -> bytes:

@@ -142,6 +142,10 @@ class Answer:
         """Close the connection unless the answer is complete, which ends the call."""
         self._reply.close()
 
+    def leave(self) -> None:
+        """Do as `close`, for an answer of which only the end of HTTP's is still to come."""
+        self._reply.leave()
+
     async def _wait(self) -> None:
         now = asyncio.get_running_loop().time()
         limit = self._first_by or min(now + self._settings.idle_seconds, self._deadline)
