@@ -38,6 +38,12 @@ def test_a_url_says_where_and_how(url: str, origin: tuple[str, int, bool], targe
     assert lines[3:] == [b"x: 1", b"content-length: 2", b"", b"{}"]
 
 
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_a_host_that_cannot_be_one_is_an_error(host: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be the name of a host"):
+        Address(f"http://{host}/v1")
+
+
 @pytest.mark.parametrize("value", ["a\nb", "a\rb: c"])
 def test_no_header_begins_another(value: str) -> None:
     with pytest.raises(ValueError, match="end of a line"):

@@ -58,16 +58,17 @@ class Address:
         origin: To whom a connection is needed.
 
     Raises:
-        ConfigError: The environment names a proxy that does not speak HTTP.
+        ConfigError: Its host cannot be one, or the environment names a proxy that does not speak HTTP.
     """
 
     __slots__ = ("_start", "origin")
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        if not host.isascii():
-            host = host.encode("idna").decode()
+        try:
+            host = (parts.hostname or "").encode("idna").decode()
+        except UnicodeError:
+            raise ConfigError(None, f"{parts.hostname!r} cannot be the name of a host") from None
         proxy = proxy_for(parts.scheme, host)
         self.origin = Origin(host, parts.port or _PORTS[parts.scheme], parts.scheme == "https", proxy)
         named = self.origin.authority.removesuffix(f":{_PORTS[parts.scheme]}")
