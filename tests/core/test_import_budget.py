@@ -16,7 +16,7 @@ COMMAND = SHOW.format("from llmrouter_cli.__main__ import run\nassert run({!r}) 
 
 HEAVY = {"torch", "rich", "numpy", "transformers", "pandas", "asyncio", "http.client"}
 # What calls LLMs: not imported to list routers or to decide.
-HEAVY |= {"aiolimiter", "anyio", "httpx", "httpx2", "openai", "pydantic", "llmrouter.completion.client"}
+HEAVY |= {"anyio", "httpx", "httpx2", "openai", "pydantic", "llmrouter.completion.client"}
 FILES = {"yaml", "msgspec"}
 
 

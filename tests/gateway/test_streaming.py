@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
@@ -80,6 +81,19 @@ def test_each_event_is_passed_on_as_it_comes(gateway: Gateway, llm: Upstream) ->
     finally:
         proceed.set()
         connection.close()
+
+
+def test_the_connection_of_a_finished_stream_is_used_again(gateway: Gateway, llm: Upstream) -> None:
+    async def soon(exchange: Exchange) -> None:
+        await asyncio.sleep(0.05)
+
+    llm.behave("one", streams(events(), then=soon))
+    peers = []
+    for _ in range(3):
+        assert gateway.chat("Hello", stream=True).body.endswith(b"data: [DONE]\n\n")
+        peers.append(llm.last("one").peer)
+        time.sleep(0.15)
+    assert len(set(peers)) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])

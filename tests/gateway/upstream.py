@@ -26,6 +26,7 @@ class Received:
         path: Below the name of the candidate.
         headers: By lower-case name.
         body: The bytes.
+        peer: Port of the client, which tells connections apart.
         gone: Set once the client closed the connection before the answer was whole.
     """
 
@@ -33,6 +34,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    peer: int
     gone: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -159,7 +161,7 @@ class Upstream:
         headers = {name.lower(): value.strip() for name, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         _, name, path = target.split("/", 2)
-        received = Received(method, f"/{path}", headers, body)
+        received = Received(method, f"/{path}", headers, body, writer.get_extra_info("peername")[1])
         self.received.setdefault(name, []).append(received)
         exchange = Exchange(received, writer)
         answering = asyncio.ensure_future(self._behaviours.get(name, answers)(exchange))

@@ -43,7 +43,8 @@ def candidates(upstream: Upstream) -> dict[str, dict[str, Any]]:
 def serve(config: Callable[..., str], candidates: dict[str, dict[str, Any]]) -> Iterator[Serve]:
     """Start a gateway with ``randomrouter``, which always prefers the first candidate.
 
-    Keywords are settings of the gateway; ``llms`` are the candidates, ``keys_file`` and ``router`` say more.
+    Keywords are settings of the gateway; ``llms`` are the candidates, ``keys_file``, ``router`` and
+    ``services`` say more.
     """
     with contextlib.ExitStack() as running:
 
@@ -52,12 +53,13 @@ def serve(config: Callable[..., str], candidates: dict[str, dict[str, Any]]) -> 
             keys_file: str | None = None,
             router: str = "randomrouter",
             hparam: Mapping[str, Any] | None = None,
+            services: Mapping[str, Any] | None = None,
             **settings: Any,
         ) -> Serving:
             named = candidates if llms is None else llms
             if hparam is None:
                 hparam = {"weights": {name: int(not number) for number, name in enumerate(named)}}
-            path = config(named, gateway=settings, hparam=hparam)
+            path = config(named, gateway=settings, hparam=hparam, services=services or {})
             serving = Serving([RouterOption(router, path)], keys_file)
             running.callback(serving.close)
             return serving

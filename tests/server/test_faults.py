@@ -56,6 +56,11 @@ GARBAGE = {
     "a broken body": json_answer(GOOD)[:-3],
     "too large a body": json_answer(b'{"choices": ["' + b"x" * 5000 + b'"]}'),
     "an endless head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000,
+    "endless heads": b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000,
+    "an endless trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    + b"a: b\r\n" * 50_000,
+    "an upgrade": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "two lengths": json_answer(GOOD, "200 OK", "Content-Length: 3"),
     "deep JSON": json_answer(b'{"choices": ' + b"[" * 3000 + b"]" * 2000),
     "compressed in no known way": json_answer(GOOD, "200 OK", "Content-Encoding: gzip"),
 }
@@ -122,19 +127,47 @@ def test_a_body_that_stops_is_a_fault(serve: Serve, raw_upstream: StartRaw) -> N
 def test_a_connection_that_the_upstream_closed_meanwhile_is_no_fault(
     serve: Serve, raw_upstream: StartRaw
 ) -> None:
-    calls: list[int] = []
+    again: list[bytes] = []
 
     def script(raw: RawUpstream, connection: socket.socket) -> None:
-        calls.append(1)
-        if len(calls) != 2:
-            connection.sendall(json_answer(GOOD))
+        connection.sendall(json_answer(GOOD))
+        if not again:
+            # What comes next over the same connection gets no answer.
+            again.append(connection.recv(65536))
 
-    serving = serve({"one": {"api_endpoint": raw_upstream(script).url}})
+    raw = raw_upstream(script)
+    serving = serve({"one": {"api_endpoint": raw.url}})
     assert serving.chat().status_code == 200
     response = serving.chat()
     assert response.status_code == 200
     assert response.json()["llmrouter"]["attempts"] == 1
-    assert len(calls) == 3
+    assert again[0].startswith(b"POST ")
+    assert len(raw.requests) == 2
+
+
+def test_a_call_that_may_have_been_worked_on_is_not_repeated(serve: Serve, raw_upstream: StartRaw) -> None:
+    raw = raw_upstream(lambda raw, connection: None)
+    assert serve({"one": {"api_endpoint": raw.url}}).chat().status_code == 502
+    assert len(raw.requests) == 1
+
+
+def test_an_answer_may_have_many_forms_of_http(serve: Serve, raw_upstream: StartRaw) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x;x=1\r\n%b\r\n0\r\nTrailer: 1\r\n\r\n"
+    forms = [
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + json_answer(GOOD),
+        chunked % (len(GOOD), GOOD),
+        b"HTTP/1.0 200 OK\r\n\r\n" + GOOD,
+        b"HTTP/1.1 200 \r\nCONTENT-TYPE: Application/JSON; charset=utf-8\r\nConnection: close\r\n\r\n" + GOOD,
+        json_answer(GOOD) + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    ]
+    for form in forms:
+        raw = raw_upstream(answer_with(*(form[place : place + 7] for place in range(0, len(form), 7))))
+        serving = serve({"one": {"api_endpoint": raw.url}})
+        # The second is no answer to it, though it came over the first one's connection.
+        for _ in range(2):
+            response = serving.chat()
+            assert response.status_code == 200, response.text
+            assert response.json()["llmrouter"]["upstream_model"] == "m"
 
 
 def test_a_stream_is_relayed_with_the_decision_in_its_first_chunk(serve: Serve, upstream: Upstream) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("aiohttp", "uvicorn", "prometheus_client", "sqlite3", "torch", "opentelemetry")
+HEAVY = ("httptools", "uvicorn", "prometheus_client", "sqlite3", "torch", "opentelemetry")
 
 
 @pytest.mark.parametrize(

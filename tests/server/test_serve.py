@@ -301,6 +301,58 @@ def test_spending_survives_a_restart_and_is_shared_by_workers(
     assert oct(Path("keys.json.spending.sqlite3").stat().st_mode)[-3:] == "600"
 
 
+def test_a_worker_knows_what_a_key_spent_at_another(run: Callable[..., Process]) -> None:
+    # An answer costs 11 µUSD, and what it may cost is a little more.
+    key = create_key("keys.json", "ann", budget_usd=40e-6)
+    process = run("--keys-file", "keys.json", "--workers", "2")
+    wait_until(lambda: len(process.workers) == 2)
+    one, other = process.workers
+
+    def statuses_of(working: int, resting: int) -> list[int]:
+        """Ask over new connections, which only a worker that is not stopped takes."""
+        os.kill(resting, signal.SIGSTOP)
+        os.kill(working, signal.SIGCONT)
+        url, headers = f"{process.url}/v1/chat/completions", {"authorization": f"Bearer {key}"}
+        body = {"messages": MESSAGES, "max_tokens": 2}
+        statuses = [httpx.post(url, json=body, headers=headers, timeout=20).status_code for _ in range(2)]
+        # Until it has written what was spent.
+        time.sleep(0.6)
+        return statuses
+
+    try:
+        assert statuses_of(one, other) == [200, 200]
+        assert statuses_of(other, one) == [200, 429]
+        assert statuses_of(one, other) == [429, 429]
+    finally:
+        for worker in (one, other):
+            os.kill(worker, signal.SIGCONT)
+
+
+def test_the_threads_of_torch_are_to_sleep_while_they_wait(
+    config: Callable[..., str], candidates: dict[str, Any], write: Any
+) -> None:
+    write(
+        "custom_routers/told/router.py",
+        """
+        import os
+        from llmrouter.models.router import Router
+
+        POLICY = os.environ.get("OMP_WAIT_POLICY")
+
+        class ToldRouter(Router):
+            def route_single(self, query_input):
+                return {"model_name": "small", "policy": POLICY}
+        """,
+    )
+    arguments = ("--router", "told", "--config", config(candidates), "--port", "0")
+    for given, policy in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        process = Process(*arguments, **given)
+        try:
+            assert process.chat().json()["llmrouter"]["extra"] == {"policy": policy}
+        finally:
+            process.close()
+
+
 class TestWorkers:
     @pytest.fixture
     def process(self, run: Callable[..., Process]) -> Process:

@@ -21,7 +21,7 @@ from llmrouter_server.upstream import seconds_of
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
     ],
 )
-def test_retry_after_is_read(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_read(header: str, seconds: float | None) -> None:
     assert seconds_of(header) == seconds
 
 

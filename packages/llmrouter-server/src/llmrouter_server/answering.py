@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from yarl import URL
-
 from llmrouter_server import tracing
+from llmrouter_server.address import Address
 from llmrouter_server.asgi import ClientGone, Request, Response
 from llmrouter_server.call import Call
 from llmrouter_server.candidates import Candidate
@@ -26,11 +25,11 @@ class Kind:
 
     Attributes:
         parse: Reads the body.
-        url: Where a candidate takes it.
+        address: Where a candidate takes it.
     """
 
     parse: Callable[[bytes], Asked]
-    url: Callable[[Candidate], URL]
+    address: Callable[[Candidate], Address]
 
 
 CHAT = Kind(parser_of(ChatAsked), lambda candidate: candidate.chat)
@@ -72,9 +71,9 @@ async def answer(request: Request, kind: Kind) -> Response:
             # It left in the very moment in which a time limit ended the call before.
             raise ClientGone
         candidate = gateway.candidates[name]
-        call.begin(candidate)
         try:
-            return await _attempt(call, kind.url(candidate), deadline)
+            await call.begin(candidate, deadline)
+            return await _attempt(call, kind.address(candidate), deadline)
         except Fault as fault:
             call.failed(fault)
             failed = name, fault
@@ -83,7 +82,7 @@ async def answer(request: Request, kind: Kind) -> Response:
     raise failed[1].error(failed[0])
 
 
-async def _attempt(call: Call, url: URL, deadline: float) -> Response:
+async def _attempt(call: Call, address: Address, deadline: float) -> Response:
     """Call the candidate whose turn it is.
 
     Returns:
@@ -97,7 +96,7 @@ async def _attempt(call: Call, url: URL, deadline: float) -> Response:
     try:
         with tracing.span("upstream", {"llmrouter.model": call.candidate.name}):
             answer = await gateway.upstreams.call(
-                call.candidate, url, call.body(), call.headers(), gateway.settings, deadline
+                call.candidate, address, call.body(), call.headers(), gateway.settings, deadline
             )
             finish = streamed_answer if call.asked.stream else plain_answer
             return await finish(call, answer)

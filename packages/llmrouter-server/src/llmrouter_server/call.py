@@ -8,14 +8,17 @@ from time import perf_counter
 
 import msgspec
 
+from llmrouter.completion.turns import Turns
 from llmrouter.decision import RoutingDecision
 from llmrouter_server import tracing
 from llmrouter_server.asgi import Request
 from llmrouter_server.budgets import Reservation
 from llmrouter_server.candidates import Candidate
+from llmrouter_server.errors import GatewayError
 from llmrouter_server.parsing import Asked, Fields, encode, with_fields
 from llmrouter_server.report import Report, report_of
 from llmrouter_server.requirements import Demand, cost_estimate
+from llmrouter_server.timing import TimeLimitError, time_limit
 from llmrouter_server.upstream import Fault
 
 logger = logging.getLogger(__name__)
@@ -67,6 +70,8 @@ class Call:
         self._decision = decision
         self._candidate: Candidate | None = None
         self._reservation: Reservation | None = None
+        self._turns: Turns | None = None
+        self._turn_by: float | None = None
         self._reasons: list[str] = []
         self._sent = 0.0
 
@@ -77,22 +82,51 @@ class Call:
             raise RuntimeError("no candidate was called yet")
         return self._candidate
 
-    def begin(self, candidate: Candidate) -> None:
-        """Note that a candidate is going to be called, and set aside what that may cost.
+    async def begin(self, candidate: Candidate, deadline: float) -> None:
+        """Wait until a candidate may be called, and set aside what that may cost.
+
+        Args:
+            candidate: The candidate.
+            deadline: When it would be too late, by the event loop's time.
 
         Raises:
+            Fault: Its service has too much to do.
             GatewayError: 429, the budget does not suffice.
         """
-        key, budgets = self.request.key, self.request.gateway.budgets
-        if self._demand.priced and key is not None and budgets is not None:
-            tokens = (self.asked.answer_tokens or _ANSWER_TOKENS) * (self.asked.n or 1)
-            self._reservation = budgets.reserve(key, cost_estimate(candidate, self._demand, tokens))
         self._candidate = candidate
+        if candidate.turns is not None:
+            await self._take_turn(candidate.turns, deadline)
+        try:
+            self._reserve(candidate)
+        except GatewayError:
+            self._end()
+            raise
         self.attempts += 1
         self.received = 0
         self.request.entry.attempts = self.attempts
         self.request.entry.model = candidate.name
         self._sent = perf_counter()
+
+    async def _take_turn(self, turns: Turns, deadline: float) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._turn_by is None:
+            # One time for all: the next choice's service has what the first one's left of it.
+            self._turn_by = min(now + self.request.gateway.settings.queue_seconds, deadline)
+        busy = Fault("busy", "its service is given as many calls as it may be", 429, turns.pause)
+        if now + turns.pause > self._turn_by:
+            raise busy
+        try:
+            with time_limit(self._turn_by):
+                await turns.take()
+        except TimeLimitError:
+            raise busy from None
+        self._turns = turns
+
+    def _reserve(self, candidate: Candidate) -> None:
+        key, budgets = self.request.key, self.request.gateway.budgets
+        if self._demand.priced and key is not None and budgets is not None:
+            tokens = (self.asked.answer_tokens or _ANSWER_TOKENS) * (self.asked.n or 1)
+            self._reservation = budgets.reserve(key, cost_estimate(candidate, self._demand, tokens))
 
     def body(self) -> bytes:
         """Return the request as the candidate takes it: all as the client sent it, but the model.
@@ -123,9 +157,10 @@ class Call:
         candidate, gateway = self.candidate, self.request.gateway
         logger.warning("%s %s: %s", self.request.id, candidate.name, fault.problem)
         gateway.metrics.faults(candidate.name, fault.kind).inc()
-        candidate.cooldown.fault(
-            asyncio.get_running_loop().time(), fault.retry_after, 429 if fault.status == 429 else 503
-        )
+        if fault.kind != "busy":
+            candidate.cooldown.fault(
+                asyncio.get_running_loop().time(), fault.retry_after, 429 if fault.status == 429 else 503
+            )
         self._reasons.append(f"{candidate.name}: {fault.problem}")
         self.request.entry.error = f"upstream_{fault.kind}"
 
@@ -169,14 +204,22 @@ class Call:
         self.settle()
 
     def settle(self) -> None:
-        """Charge the call; what is not known is estimated from what was sent and received."""
+        """Charge the call, which has ended; what is unknown is estimated from what was sent and received."""
         if self._reservation is not None:
             cost = self.cost
             self._reservation.settle(
                 cost if cost is not None else cost_estimate(self.candidate, self._demand, self.received)
             )
+        self._end()
 
     def release(self) -> None:
-        """Charge nothing: the upstream did no work."""
+        """Charge nothing for the call, which has ended: the upstream did no work."""
         if self._reservation is not None:
             self._reservation.settle(0.0)
+        self._end()
+
+    def _end(self) -> None:
+        """Let another call have its turn."""
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.give_back()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from yarl import URL
 
 from llmrouter.completion.catalogue import Catalogue, Endpoint
+from llmrouter.completion.services import Service
+from llmrouter.completion.turns import Turns
 from llmrouter.errors import ConfigError
+from llmrouter_server.address import Address
 from llmrouter_server.cooldown import Cooldown
 from llmrouter_server.settings import Settings
 
@@ -20,12 +22,13 @@ class Candidate:
     Attributes:
         name: In the catalogue.
         endpoint: Where it is called, and what is known of it.
-        chat: URL for chat completions.
-        completions: URL for text completions.
+        chat: Where it takes chat completions.
+        completions: Where it takes text completions.
         upstream_name: What its service calls it, as JSON.
         own_name: Its name, as JSON.
         parameters: Fields of every request that does not set them itself, each as JSON.
         cooldown: Whether it is left alone for now.
+        turns: Those of its service, where that bounds its calls.
     """
 
     __slots__ = (
@@ -36,30 +39,35 @@ class Candidate:
         "name",
         "own_name",
         "parameters",
+        "turns",
         "upstream_name",
     )
 
-    def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
+    def __init__(self, endpoint: Endpoint, settings: Settings, turns: Turns | None = None) -> None:
         self.name = endpoint.name
         self.endpoint = endpoint
-        self.chat = URL(f"{endpoint.url}/chat/completions")
-        self.completions = URL(f"{endpoint.url}/completions")
+        self.chat = Address(f"{endpoint.url}/chat/completions")
+        self.completions = Address(f"{endpoint.url}/completions")
         self.upstream_name = msgspec.Raw(msgspec.json.encode(endpoint.model))
         self.own_name = msgspec.Raw(msgspec.json.encode(endpoint.name))
         self.parameters = {
             name: msgspec.Raw(msgspec.json.encode(value)) for name, value in endpoint.parameters.items()
         }
         self.cooldown = Cooldown(settings.cooldown_seconds, settings.max_cooldown_seconds)
+        self.turns = turns
 
 
 def candidates_of(
-    sources: Iterable[tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]], object]], settings: Settings
+    sources: Iterable[tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]], object]],
+    settings: Settings,
+    turns: Callable[[Service | None], Turns | None],
 ) -> dict[str, Candidate]:
     """Return the candidates of several routers, by name.
 
     Args:
         sources: For each router its configuration, its candidates, and where the configuration was read.
         settings: How long they cool down.
+        turns: Returns the turns of a service.
 
     Raises:
         ConfigError: It is not known how one is called, or two routers know one name as different LLMs.
@@ -70,7 +78,7 @@ def candidates_of(
         for name in llms:
             endpoint = catalogue.endpoint(name)
             if name not in found:
-                found[name] = Candidate(endpoint, settings)
+                found[name] = Candidate(endpoint, settings, turns(endpoint.service))
             elif _differ(found[name].endpoint, endpoint):
                 raise ConfigError(
                     None, f"two routers have a candidate {name!r}, and differ in how it is called; rename one"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from llmrouter.completion.messages import query_of
 from llmrouter.decision import RoutingDecision
 from llmrouter.routing import ALLOWED, ranked
 from llmrouter_server import tracing
@@ -66,7 +67,7 @@ async def choose(request: Request, asked: Asked, demand: Demand) -> Choice:
     names = able(gateway.candidates, decider.candidates, demand, now)
     started = perf_counter()
     with tracing.span("route", {"llmrouter.router": decider.name}):
-        query: dict[str, Any] = {"query": asked.query(gateway.settings.mode)}
+        query: dict[str, Any] = {"query": query_of(asked.conversation, gateway.settings.mode)}
         if len(names) != len(decider.candidates):
             query[ALLOWED] = names
         decision = await decider.decide(query)

@@ -16,6 +16,7 @@ from llmrouter.routing import Decided, DecisionEngine
 from llmrouter_server.errors import GatewayError
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.settings import Settings
+from llmrouter_server.timing import TimeLimitError, within
 
 logger = logging.getLogger(__name__)
 
@@ -89,17 +90,21 @@ class BatchDecider(Decider):
         """Decide in the thread."""
         if self.problem:
             raise GatewayError(503, f"{self.problem}.", code="router_stuck")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[RoutingDecision] = loop.create_future()
-        timer = loop.call_later(self._limit, self._expire, future)
+        future: asyncio.Future[RoutingDecision] = asyncio.get_running_loop().create_future()
         started = perf_counter()
         with self._condition:
             self._waiting.append((query, future))
             self._condition.notify()
         try:
-            return await future
+            with within(self._limit):
+                return await future
+        except TimeLimitError:
+            raise GatewayError(
+                504,
+                f"The router {self.name!r} did not decide within {self._limit:g} s.",
+                code="router_timeout",
+            ) from None
         finally:
-            timer.cancel()
             self._observe(perf_counter() - started)
 
     @property
@@ -115,16 +120,6 @@ class BatchDecider(Decider):
         with self._condition:
             self._closed = True
             self._condition.notify()
-
-    def _expire(self, future: asyncio.Future[RoutingDecision]) -> None:
-        if not future.done():
-            future.set_exception(
-                GatewayError(
-                    504,
-                    f"The router {self.name!r} did not decide within {self._limit:g} s.",
-                    code="router_timeout",
-                )
-            )
 
     def _run(self) -> None:
         while batch := self._take():

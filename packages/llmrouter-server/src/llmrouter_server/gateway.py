@@ -109,6 +109,7 @@ def open_gateway(
             for engine, config in zip(engines.values(), configs, strict=True)
         ],
         settings,
+        upstreams.turns,
     )
     for name in (AUTO, *engines):
         if name in candidates:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import urllib.request
 
+from llmrouter_server.address import Origin
 from llmrouter_server.asgi import Request, Response
 from llmrouter_server.gateway import Gateway
 from llmrouter_server.parsing import encode
@@ -47,15 +47,12 @@ class Health:
 
 
 async def _look(gateway: Gateway) -> dict[str, str]:
-    if urllib.request.getproxies():
-        # They are reached through a proxy alone, maybe.
-        return {}
-    places = {(candidate.chat.host, candidate.chat.port) for candidate in gateway.candidates.values()}
-    told = dict(zip(places, await asyncio.gather(*(_problem(*place) for place in places)), strict=True))
+    origins = {candidate.chat.origin for candidate in gateway.candidates.values()}
+    told = dict(zip(origins, await asyncio.gather(*map(_problem, origins)), strict=True))
     return {
         name: problem
         for name, candidate in gateway.candidates.items()
-        if (problem := told[candidate.chat.host, candidate.chat.port])
+        if (problem := told[candidate.chat.origin])
     }
 
 
@@ -64,10 +61,13 @@ def _cooling(gateway: Gateway, name: str) -> str | None:
     return f"failed, and is left alone for {left:.0f} s" if left > 0 else None
 
 
-async def _problem(host: str | None, port: int | None) -> str | None:
+async def _problem(origin: Origin) -> str | None:
+    if origin.proxy is not None:
+        # What is behind it cannot be told without asking.
+        return None
     try:
         with within(_CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(host, port)
+            _, writer = await asyncio.open_connection(origin.host, origin.port)
     except TimeLimitError:
         return "cannot be reached in time"
     except OSError:

@@ -21,6 +21,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
         block: Plugins to leave out.
         use_directories: Whether to look for routers in directories.
         debug: Whether to log in detail.
+        workers: How many there are.
     """
 
     routers: tuple[RouterOption, ...]
@@ -29,6 +30,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     block: tuple[str, ...] = ()
     use_directories: bool = True
     debug: bool = False
+    workers: int = 1
 
 
 def check_host(host: str, keys_file: str | None) -> None:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from llmrouter.completion.messages import Mode, query_of
 from llmrouter_server.errors import GatewayError
 
 Fields = dict[str, msgspec.Raw]
@@ -19,7 +18,7 @@ encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 decode_fields: Callable[[bytes], Fields] = msgspec.json.Decoder(Fields).decode
 
 
-class Asked(msgspec.Struct, kw_only=True):
+class _Common(msgspec.Struct, kw_only=True):
     """What the requests have in common.
 
     Attributes:
@@ -43,11 +42,6 @@ class Asked(msgspec.Struct, kw_only=True):
     functions: list[dict[str, Any]] | None = None
 
     @property
-    def conversation(self) -> Sequence[Mapping[str, Any]]:
-        """The request as chat messages."""
-        raise NotImplementedError
-
-    @property
     def answer_tokens(self) -> float | None:
         """The most tokens that an answer may have."""
         return self.max_completion_tokens or self.max_tokens
@@ -57,12 +51,8 @@ class Asked(msgspec.Struct, kw_only=True):
         """Whether a streamed answer is to tell its tokens."""
         return bool((self.stream_options or {}).get("include_usage"))
 
-    def query(self, mode: Mode) -> str:
-        """Return the text that a router sees."""
-        return query_of(self.conversation, mode)
 
-
-class ChatAsked(Asked, kw_only=True):
+class ChatAsked(_Common, kw_only=True):
     """A request for a chat completion."""
 
     messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
@@ -76,7 +66,7 @@ class ChatAsked(Asked, kw_only=True):
         return self.messages
 
 
-class TextAsked(Asked, kw_only=True):
+class TextAsked(_Common, kw_only=True):
     """A request for a text completion."""
 
     prompt: str | list[str | int | list[int]]
@@ -88,7 +78,7 @@ class TextAsked(Asked, kw_only=True):
         return [{"role": "user", "content": "\n".join(text for text in prompts if isinstance(text, str))}]
 
 
-class RouteAsked(Asked, kw_only=True):
+class RouteAsked(_Common, kw_only=True):
     """A request for a decision: messages, or the bare text of a query."""
 
     messages: list[dict[str, Any]] | None = None
@@ -104,6 +94,10 @@ class RouteAsked(Asked, kw_only=True):
     def conversation(self) -> Sequence[Mapping[str, Any]]:
         """The messages."""
         return self.messages or [{"role": "user", "content": self.query_text}]
+
+
+# Each tells its text as ``conversation``, in the form of chat messages.
+Asked = ChatAsked | TextAsked | RouteAsked
 
 
 def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:

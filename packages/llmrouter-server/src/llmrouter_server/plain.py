@@ -17,7 +17,11 @@ async def plain_answer(call: Call, answer: Answer) -> Response:
     Raises:
         Fault: It is not a completion, is too large, too slow, or breaks off.
     """
-    fields = _completion(answer, await _whole(answer))
+    kind = answer.content_type
+    # Some say no type at all.
+    if kind and b"json" not in kind:
+        raise Fault("garbage", "the upstream's answer is not JSON", 502)
+    fields = _completion(await _whole(answer))
     call.first_byte()
     call.count(fields.get("usage"))
     report = call.report()
@@ -40,11 +44,7 @@ async def _whole(answer: Answer) -> bytes:
     return b"".join(parts)
 
 
-def _completion(answer: Answer, body: bytes) -> Fields:
-    kind = answer.content_type
-    # Some say no type at all.
-    if kind and "json" not in kind:
-        raise Fault("garbage", "the upstream's answer is not JSON", 502)
+def _completion(body: bytes) -> Fields:
     try:
         fields = decode_fields(body)
     except (msgspec.DecodeError, RecursionError):

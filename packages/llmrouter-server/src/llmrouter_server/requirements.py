@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llmrouter.completion.messages import estimate_tokens, needs
@@ -25,25 +26,26 @@ class Demand:
     def __init__(self, asked: Asked, size: int, priced: bool) -> None:
         self._asked = asked
         self._size = size
-        self._tokens: int | None = None
         self.priced = priced
-        self.features = needs(
-            {"messages": asked.conversation, "tools": asked.tools, "functions": asked.functions}
-        )
 
-    @property
+    @cached_property
+    def features(self) -> frozenset[str]:
+        """What it needs beside text; looked for only where a candidate says what it takes."""
+        asked = self._asked
+        return needs({"messages": asked.conversation, "tools": asked.tools, "functions": asked.functions})
+
+    @cached_property
     def prompt_tokens(self) -> int:
         """An estimate of the prompt's tokens."""
-        if self._tokens is None:
-            self._tokens = estimate_tokens(self._asked.conversation, self._asked.tools)
-        return self._tokens
+        return estimate_tokens(self._asked.conversation, self._asked.tools)
 
     def problem(self, candidate: Candidate) -> str | None:
         """Return why a candidate cannot take the request; None where it can."""
         endpoint = candidate.endpoint
-        for feature in self.features:
-            if not endpoint.supports(feature):
-                return f"it takes no {feature}"
+        if endpoint.features is not None:
+            for feature in self.features:
+                if not endpoint.supports(feature):
+                    return f"it takes no {feature}"
         if self.priced and endpoint.price is None:
             return "its price is unknown, and the key has a budget"
         window = endpoint.context_window

@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         idle_seconds: Between two parts of a streamed answer.
         total_seconds: For a request from its arrival to the end of its answer, all attempts included.
         request_seconds: For the client to send the request's body.
+        queue_seconds: To wait for a turn at a service that bounds its calls.
         decide_seconds: For the router to decide.
         shutdown_seconds: For running answers to finish when the gateway is stopped.
         cooldown_seconds: How long a candidate is left out after a fault; doubled with each further fault.
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     idle_seconds: Seconds = 60
     total_seconds: Seconds = 600
     request_seconds: Seconds = 30
+    queue_seconds: Seconds = 5
     decide_seconds: Seconds = 10
     shutdown_seconds: Seconds = 30
     cooldown_seconds: Seconds = 2

@@ -60,7 +60,7 @@ class Relay:
         Raises:
             Fault: It does not come in time, or is no part of a completion.
         """
-        if self._answer.content_type != "text/event-stream":
+        if self._answer.content_type != EVENT_STREAM:
             raise Fault("garbage", "the upstream's answer is not a stream of events", 502)
         while not self._begun:
             written = await self._next()
@@ -82,7 +82,10 @@ class Relay:
 
     def close(self) -> None:
         """End the call: an answer that did not come to its end ends with the connection."""
-        self._answer.close()
+        if self._ended:
+            self._answer.leave()
+        else:
+            self._answer.close()
         self._call.settle()
 
     async def _next(self) -> bytes:

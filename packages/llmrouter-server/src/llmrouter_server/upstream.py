@@ -7,21 +7,22 @@ import email.utils
 import json
 import logging
 import time
-import urllib.request
 from collections.abc import Mapping
 from typing import Literal
 
-import aiohttp
-from yarl import URL
-
+from llmrouter.completion.services import Service
+from llmrouter.completion.turns import Turns
+from llmrouter_server.address import Address
 from llmrouter_server.candidates import Candidate
+from llmrouter_server.connections import Connections
 from llmrouter_server.errors import GatewayError, retry_after
+from llmrouter_server.http1 import Disconnected, HttpError, Incomplete, Reply
 from llmrouter_server.settings import Settings
 from llmrouter_server.timing import TimeLimitError, time_limit
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["connection", "timeout", "status", "refused", "garbage", "broken"]
+Kind = Literal["busy", "connection", "timeout", "status", "refused", "garbage", "broken"]
 
 # Statuses that say something about the upstream, not about the request. 401 to 403 are about the key that
 # the gateway sends: the client can do nothing about it.
@@ -84,7 +85,7 @@ class Answer:
     """An upstream's answer, as it arrives.
 
     Args:
-        response: Its head.
+        reply: Its head is there.
         candidate: Who answers.
         settings: Time limits and bounds.
         first_by: When its beginning has to be there, by the event loop's time.
@@ -92,15 +93,9 @@ class Answer:
     """
 
     def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        candidate: Candidate,
-        settings: Settings,
-        first_by: float,
-        deadline: float,
+        self, reply: Reply, candidate: Candidate, settings: Settings, first_by: float, deadline: float
     ) -> None:
-        self._response = response
-        self._content = response.content
+        self._reply = reply
         self._candidate = candidate
         self._settings = settings
         self._first_by: float | None = first_by
@@ -108,14 +103,14 @@ class Answer:
         self._size = 0
 
     @property
-    def content_type(self) -> str:
+    def content_type(self) -> bytes:
         """Its media type in lower case; empty where the upstream says none."""
-        return self._response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self._reply.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
     @property
     def complete(self) -> bool:
         """Whether nothing more is to come."""
-        return self._content.at_eof()
+        return self._reply.complete
 
     def begun(self) -> None:
         """Note that its beginning is there: from now on the limits are those between parts."""
@@ -128,10 +123,11 @@ class Answer:
             Fault: Nothing comes in time, the answer is too large, or it breaks off.
         """
         try:
-            data = self._content.read_nowait()
-            if not data and not self.complete:
-                data = await self._wait()
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            data = self._reply.take()
+            if not data and not self._reply.complete:
+                await self._wait()
+                data = self._reply.take()
+        except HttpError as error:
             raise fault_of(error, self._candidate) from error
         self._size += len(data)
         if self._size > self._settings.max_answer_bytes:
@@ -143,15 +139,19 @@ class Answer:
         return data
 
     def close(self) -> None:
-        """Give the connection back if the answer is complete, else close it, which ends the call."""
-        self._response.close()
+        """Close the connection unless the answer is complete, which ends the call."""
+        self._reply.close()
 
-    async def _wait(self) -> bytes:
+    def leave(self) -> None:
+        """Do as `close`, for an answer of which only the end of HTTP's is still to come."""
+        self._reply.leave()
+
+    async def _wait(self) -> None:
         now = asyncio.get_running_loop().time()
         limit = self._first_by or min(now + self._settings.idle_seconds, self._deadline)
         try:
             with time_limit(limit):
-                return await self._content.readany()
+                await self._reply.arrival()
         except TimeLimitError:
             if self._size and limit < now + self._settings.idle_seconds:
                 # It sent something all the time, and came to no end.
@@ -160,27 +160,41 @@ class Answer:
 
 
 class Upstreams:
-    """The connections to all upstreams of one worker."""
+    """All upstreams, as one worker calls them.
 
-    def __init__(self) -> None:
-        # The number of connections is bounded by that of requests. Looking for proxies in the environment for
-        # each request costs more than the rest of it, so that is done only where there are any.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("accept", "user-agent"),
-            trust_env=bool(urllib.request.getproxies()),
-        )
-        self._timeouts: tuple[float, aiohttp.ClientTimeout] | None = None
+    Args:
+        workers: How many there are: each has its share of the calls that a service allows.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        self._connections = Connections()
+        self._workers = workers
+        self._turns: dict[tuple[str, int | None, float | None], Turns] = {}
+
+    def turns(self, service: Service | None) -> Turns | None:
+        """Return this worker's share of the calls that a service allows; None where it does not bound them.
+
+        A reload changes nothing for one that stays as it was.
+        """
+        if service is None or not (service.concurrency or service.requests_per_minute):
+            return None
+        concurrency, per_minute = service.concurrency, service.requests_per_minute
+        known = service.name, concurrency, per_minute
+        if known not in self._turns:
+            self._turns[known] = Turns(
+                concurrency and max(1, concurrency // self._workers),
+                per_minute and per_minute / self._workers,
+            )
+        return self._turns[known]
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._connections.close()
 
     async def call(
         self,
         candidate: Candidate,
-        url: URL,
+        address: Address,
         body: bytes,
         headers: Mapping[str, str],
         settings: Settings,
@@ -190,7 +204,7 @@ class Upstreams:
 
         Args:
             candidate: Whom to ask.
-            url: Where.
+            address: Where.
             body: The request.
             headers: Beside the usual ones.
             settings: Time limits and bounds.
@@ -202,96 +216,75 @@ class Upstreams:
         """
         started = asyncio.get_running_loop().time()
         first_by = min(started + settings.first_byte_seconds, deadline)
-        try:
-            with time_limit(first_by):
-                response = await self._head(candidate, url, body, headers, settings)
-        except TimeLimitError:
-            raise _too_slow(first_by - started) from None
-        return Answer(response, candidate, settings, first_by, deadline)
-
-    async def _head(
-        self, candidate: Candidate, url: URL, body: bytes, headers: Mapping[str, str], settings: Settings
-    ) -> aiohttp.ClientResponse:
-        key = candidate.endpoint.keys.next()
         sent = {"content-type": "application/json", **headers}
+        key = candidate.endpoint.keys.next()
         if key is not None:
             sent["authorization"] = f"Bearer {key}"
+        request = address.request(body, sent.items())
         try:
-            response = await self._post(url, body, sent, settings)
-        except aiohttp.ClientConnectorError as error:
-            raise fault_of(error, candidate) from error
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            # What a connection that was kept open too long looks like: the upstream closed it meanwhile.
+            with time_limit(first_by):
+                reply = await self._reply(candidate, address, request, settings)
+        except TimeLimitError:
+            raise _too_slow(first_by - started) from None
+        answer = Answer(reply, candidate, settings, first_by, deadline)
+        if reply.status != 200:
             try:
-                response = await self._post(url, body, sent, settings)
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise fault_of(error, candidate) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise fault_of(error, candidate) from error
-        if response.status == 200:
-            return response
-        try:
-            await self._raise(response, candidate)
-        finally:
-            response.close()
-        raise AssertionError
+                await _raise(answer, reply, candidate)
+            finally:
+                answer.close()
+        if reply.headers.get(b"content-encoding", b"identity") != b"identity":
+            answer.close()
+            raise Fault("garbage", "the upstream's answer is compressed, which it was not asked for", 502)
+        return answer
 
-    async def _post(
-        self, url: URL, body: bytes, headers: Mapping[str, str], settings: Settings
-    ) -> aiohttp.ClientResponse:
-        if self._timeouts is None or self._timeouts[0] != settings.connect_seconds:
-            limit = settings.connect_seconds
-            # The other limits are kept by those who read the answer.
-            self._timeouts = limit, aiohttp.ClientTimeout(total=None, sock_connect=limit)
-        return await self._session.post(
-            url,
-            data=aiohttp.BytesPayload(body),
-            headers=headers,
-            timeout=self._timeouts[1],
-            allow_redirects=False,
-        )
-
-    async def _raise(self, response: aiohttp.ClientResponse, candidate: Candidate) -> None:
-        status = response.status
-        if status in _FAULTS or not 400 <= status < 500:
-            wait = seconds_of(response.headers.get("retry-after"))
-            if status == 429:
-                raise Fault("status", "the upstream has too many requests (429)", 429, wait)
-            if status in (401, 402, 403):
-                logger.error("%s: the upstream refused the gateway's key (%d)", candidate.name, status)
-                raise Fault("refused", f"the upstream refused the gateway's own key ({status})", 502)
-            told = 504 if status in (408, 504) else 503 if status == 503 else 502
-            raise Fault("status", f"the upstream answered with status {status}", told, wait)
+    async def _reply(
+        self, candidate: Candidate, address: Address, request: bytes, settings: Settings
+    ) -> Reply:
         try:
-            text = await response.content.read(_ERROR_BYTES)
-            while len(text) < _ERROR_BYTES and (more := await response.content.read(_ERROR_BYTES)):
-                text += more
-        except (aiohttp.ClientError, OSError) as error:
+            return await self._connections.ask(address.origin, request, settings.connect_seconds)
+        except (HttpError, OSError) as error:
             raise fault_of(error, candidate) from error
-        raise Refusal(status, _passed_on(text, status, candidate))
+
+
+async def _raise(answer: Answer, reply: Reply, candidate: Candidate) -> None:
+    """Raise what an answer means whose status is not 200."""
+    status = reply.status
+    if status in _FAULTS or not 400 <= status < 500:
+        wait = seconds_of(reply.headers.get(b"retry-after", b"").decode("latin-1"))
+        if status == 429:
+            raise Fault("status", "the upstream has too many requests (429)", 429, wait)
+        if status in (401, 402, 403):
+            logger.error("%s: the upstream refused the gateway's key (%d)", candidate.name, status)
+            raise Fault("refused", f"the upstream refused the gateway's own key ({status})", 502)
+        told = 504 if status in (408, 504) else 503 if status == 503 else 502
+        raise Fault("status", f"the upstream answered with status {status}", told, wait)
+    text = b""
+    while len(text) < _ERROR_BYTES and (more := await answer.part()):
+        text += more
+    raise Refusal(status, _passed_on(text[:_ERROR_BYTES], status, candidate))
 
 
 def _too_slow(seconds: float) -> Fault:
     return Fault("timeout", f"the upstream sent nothing for {seconds:.1f} s", 504)
 
 
-def fault_of(error: BaseException, candidate: Candidate) -> Fault:
-    """Return the fault that an error of the client library is."""
+def fault_of(error: HttpError | OSError, candidate: Candidate) -> Fault:
+    """Return the fault that an error of a connection is."""
     logger.warning(
         "%s: %s: %s", candidate.name, type(error).__name__, candidate.endpoint.keys.redact(str(error))
     )
-    if isinstance(error, asyncio.TimeoutError):
+    if isinstance(error, TimeoutError):
         return Fault("timeout", "the upstream could not be reached in time", 504)
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, OSError):
         return Fault("connection", "the upstream cannot be reached", 502)
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
+    if isinstance(error, Disconnected):
         return Fault("connection", "the upstream closed the connection", 502)
-    if isinstance(error, aiohttp.ClientPayloadError):
+    if isinstance(error, Incomplete):
         return Fault("broken", "the upstream's answer broke off", 502)
     return Fault("garbage", "the upstream did not answer as HTTP has it", 502)
 
 
-def seconds_of(header: str | None) -> float | None:
+def seconds_of(header: str) -> float | None:
     """Return the seconds that a header ``Retry-After`` asks for: a number or a date."""
     if not header:
         return None

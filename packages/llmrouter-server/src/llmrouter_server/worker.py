@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from typing import Any
 
 import msgspec
@@ -31,6 +31,7 @@ from llmrouter_server.budgets import Budgets
 from llmrouter_server.gateway import Gateway, open_gateway
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.options import ServeOptions
+from llmrouter_server.protocol import BoundedProtocol
 from llmrouter_server.service import gateway_routes
 from llmrouter_server.upstream import Upstreams
 
@@ -84,7 +85,8 @@ class Worker:
             LLMRouterError: What it needs cannot be used.
         """
         loop = asyncio.get_running_loop()
-        self._upstreams = Upstreams()
+        let_idle_threads_sleep(os.environ)
+        self._upstreams = Upstreams(self._options.workers)
         log = AccessLog(self._options.access_log)
         try:
             gateway = self._open()
@@ -187,6 +189,15 @@ class Worker:
             self._app.gateway = self._app.gateway.with_keys(changed)
 
 
+def let_idle_threads_sleep(environ: MutableMapping[str, str]) -> None:
+    """Have the threads of torch sleep while they wait for work, unless the user decided otherwise.
+
+    By default they keep the processors busy meanwhile, which the event loop then has to wait for. It is read
+    when torch is imported.
+    """
+    environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def _spare_the_collector() -> None:
     """Keep what is there for good out of every garbage collection, and collect less often.
 
@@ -207,7 +218,7 @@ def make_server(app: Application, shutdown_seconds: float) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -10,22 +10,22 @@ import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from llmrouter.completion.catalogue import Catalogue, Endpoint
 from llmrouter.completion.loop import BackgroundLoop
 from llmrouter.completion.result import AnswerBuilder, Completion, record
+from llmrouter.completion.turns import Turns
 from llmrouter.errors import CompletionError, MissingExtraError
 
 try:
-    from aiolimiter import AsyncLimiter
     from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient, Omit, Timeout
 
     from llmrouter.completion.failures import call_of
 except ModuleNotFoundError as error:
-    if error.name not in ("aiolimiter", "openai"):
+    if error.name != "openai":
         raise
     raise MissingExtraError("llmrouter.completion.client", "llmrouter-core[openai]") from error
 
@@ -43,20 +43,13 @@ SYSTEM = ("system", "developer")
 _opening = threading.Lock()
 
 
-class _Limits(NamedTuple):
-    """What bounds the calls to one service."""
-
-    at_once: contextlib.AbstractAsyncContextManager[Any]
-    per_minute: contextlib.AbstractAsyncContextManager[Any]
-
-
 class _Connections:
     """What a client opens when it is first used; it belongs to one process."""
 
     def __init__(self, timeout: float, retries: int) -> None:
         self.process = os.getpid()
         self.loop = BackgroundLoop()
-        self.limits: dict[str, _Limits] = {}
+        self.turns: dict[str, Turns] = {}
         limits = Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout))
         self.client = AsyncOpenAI(
             api_key=NO_KEY,
@@ -180,25 +173,18 @@ class CompletionClient:
                 weakref.finalize(self, self._open.close).atexit = False
             return self._open
 
-    def _bounds(self, opened: _Connections, endpoint: Endpoint) -> _Limits:
+    def _turns(self, opened: _Connections, endpoint: Endpoint) -> Turns:
         service = endpoint.service
         name = service.name if service is not None else endpoint.url
-        if name not in opened.limits:
-            at_once = service.concurrency if service is not None else None
-            per_minute = service.requests_per_minute if service is not None else None
-            opened.limits[name] = _Limits(
-                asyncio.Semaphore(at_once) if at_once else contextlib.nullcontext(),
-                # One after the other: as many at once as a minute allows would be twice as many in the first.
-                AsyncLimiter(1, 60 / per_minute) if per_minute else contextlib.nullcontext(),
-            )
-        return opened.limits[name]
+        if name not in opened.turns:
+            opened.turns[name] = Turns.of(service)
+        return opened.turns[name]
 
     async def _complete(
         self, name: str, messages: Messages, parameters: Mapping[str, Any]
     ) -> tuple[Completion, dict[str, Any]]:
         opened, endpoint = self._connections(), self._endpoint(name)
-        limits = self._bounds(opened, endpoint)
-        async with limits.at_once, limits.per_minute:
+        async with self._turns(opened, endpoint):
             started = perf_counter()
             with call_of(endpoint, self.timeout):
                 request = self._request(opened, endpoint, messages, parameters)
@@ -212,8 +198,7 @@ class CompletionClient:
         self, name: str, messages: Messages, parameters: Mapping[str, Any]
     ) -> AsyncIterator[str | Completion]:
         opened, endpoint = self._connections(), self._endpoint(name)
-        limits = self._bounds(opened, endpoint)
-        async with limits.at_once, limits.per_minute:
+        async with self._turns(opened, endpoint):
             started = perf_counter()
             asked = {"stream_options": {"include_usage": True}, **parameters}
             with call_of(endpoint, self.timeout):

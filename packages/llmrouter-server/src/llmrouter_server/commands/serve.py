@@ -100,6 +100,7 @@ def serve(
         block=tuple(getattr(app, "block", ())),
         use_directories=bool(getattr(app, "use_directories", True)),
         debug=debug,
+        workers=workers,
     )
     listener = listen(host, port)
     try:
