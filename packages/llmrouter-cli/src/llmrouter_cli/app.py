@@ -26,6 +26,7 @@ COMMANDS = {
     "list-routers": "List the routers there are, usable or not.",
     "plugins": "Show the plugins: where from, what they add, and what failed.",
     "doctor": "Look for trouble in this installation.",
+    "new": "Make a plugin of your own that works, with tests.",
     "init": "Make an example project to try the commands on.",
     "completion": "Print the script that completes commands in your shell.",
     "version": "Show the versions of llmrouter and its plugins.",

@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmrouter_testing.conformance import check_encoder, check_judge, check_router, check_trainer
+    from llmrouter_testing.distributions import FakeDistributions
+    from llmrouter_testing.project import Project
     from llmrouter_testing.report import ConformanceError, Report
     from llmrouter_testing.suites import encoder_suite, judge_suite, router_suite, trainer_suite
     from llmrouter_testing.upstream import Reply, Upstream
 
 __all__ = [
     "ConformanceError",
+    "FakeDistributions",
+    "Project",
     "Reply",
     "Report",
     "Upstream",
@@ -37,6 +41,8 @@ __all__ = [
 
 _MODULES = {
     "conformance": ("check_encoder", "check_judge", "check_router", "check_trainer"),
+    "distributions": ("FakeDistributions",),
+    "project": ("Project",),
     "report": ("ConformanceError", "Report"),
     "suites": ("encoder_suite", "judge_suite", "router_suite", "trainer_suite"),
     "upstream": ("Reply", "Upstream"),

@@ -124,7 +124,7 @@ class RouterSubject(Subject):
         config: Mapping[str, Any] | None = None,
         seconds_per_query: float = 1.0,
     ) -> None:
-        super().__init__(given)
+        super().__init__(given.absolute() if isinstance(given, Path) else given)
         self.hparam = {**({} if seed is None else {"seed": seed}), **(hparam or {})}
         self.candidates = {name: dict(told) for name, told in (candidates or samples.CANDIDATES).items()}
         asked = samples.QUERIES if queries is None else queries
