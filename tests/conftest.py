@@ -7,19 +7,18 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import importlib_metadata
 import pytest
 
 from llmrouter import plugin_system
-from tests.upstream import Upstream
+from llmrouter_testing.distributions import FakeDistributions, put_on_path
+from llmrouter_testing.project import Project
+from llmrouter_testing.upstream import Upstream
 
 ROOT = Path(__file__).parent.parent
-CANDIDATES = {"small": {"size": "7B", "cost": 0.2}, "large": {"size": "70B", "cost": 1.0}}
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +40,7 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         "sys.path was changed"
     )
     for name in set(sys.modules) - modules:
-        if name.startswith(("llmrouter.plugin_dirs.", "fake_")):
+        if name.startswith("llmrouter.plugin_dirs."):
             del sys.modules[name]
 
 
@@ -66,23 +65,13 @@ def hide(
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
         (info / "entry_points.txt").write_text("[llmrouter]\n")
-    _put_on_path(site, monkeypatch)
-
-
-def _put_on_path(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a folder on sys.path and, for subprocesses, on PYTHONPATH."""
-    monkeypatch.syspath_prepend(str(site))
-    before = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), before])))
-    importlib_metadata.MetadataPathFinder.invalidate_caches()
+    put_on_path(site, monkeypatch)
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
+def upstream(llmrouter_upstream: Upstream) -> Upstream:
     """Run a server that speaks the OpenAI chat protocol as the test tells it."""
-    server = Upstream()
-    yield server
-    server.close()
+    return llmrouter_upstream
 
 
 @pytest.fixture(scope="session")
@@ -106,62 +95,23 @@ def local_llm() -> Iterator[str]:
 @pytest.fixture
 def write() -> Callable[[str, str], Path]:
     """Write a file below the current folder, its text dedented."""
-
-    def write(path: str, text: str) -> Path:
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(textwrap.dedent(text).lstrip("\n"))
-        return target
-
-    return write
+    return Project(Path()).write
 
 
 @pytest.fixture
 def config() -> Callable[..., str]:
     """Write candidates and a configuration; keywords become its sections. Returns the path to config.yaml."""
-
-    def config(candidates: Any = CANDIDATES, **sections: Any) -> str:
-        Path("llm.json").write_text(json.dumps(candidates))
-        sections["data_path"] = {"llm_data": "llm.json", **sections.get("data_path", {})}
-        # JSON is YAML.
-        Path("config.yaml").write_text(json.dumps(sections))
-        return "config.yaml"
-
-    return config
+    return Project(Path()).config
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def install(llmrouter_distributions: FakeDistributions) -> FakeDistributions:
     """Put a made-up distribution on sys.path and, for subprocesses, on PYTHONPATH.
 
     ``install("llmrouter-foo", {"fake_foo": SOURCE}, {"foo": "fake_foo"})`` installs the module fake_foo and
-    the entry point foo of the group llmrouter. Module names begin with ``fake_``; dots make packages.
+    the entry point foo of the group llmrouter. Dots in the names of modules make packages.
     """
-
-    def install(
-        name: str,
-        modules: Mapping[str, str],
-        entry_points: Mapping[str, str],
-        version: str = "1.0",
-        requires: tuple[str, ...] = (),
-    ) -> Path:
-        site = tmp_path / "site" / f"{name}-{version}"
-        for module, source in modules.items():
-            assert module.startswith("fake_")
-            path = site.joinpath(*module.split(".")).with_suffix(".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(source).lstrip("\n"))
-        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir(parents=True, exist_ok=True)
-        headers = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
-        headers += [f"Requires-Dist: {requirement}" for requirement in requires]
-        (info / "METADATA").write_text("\n".join(headers) + "\n\nAbout it.\n")
-        points = [f"{point} = {target}" for point, target in entry_points.items()]
-        (info / "entry_points.txt").write_text("\n".join(["[llmrouter]", *points]) + "\n")
-        _put_on_path(site, monkeypatch)
-        return site
-
-    return install
+    return llmrouter_distributions
 
 
 class Outcome(NamedTuple):

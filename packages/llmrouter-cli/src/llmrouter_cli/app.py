@@ -28,6 +28,7 @@ COMMANDS = {
     "uninstall": "Remove plugins from this environment.",
     "plugins": "Show, check and choose the plugins there are.",
     "doctor": "Look for trouble in this installation.",
+    "new": "Make a plugin of your own that works, with tests.",
     "init": "Make an example project to try the commands on.",
     "completion": "Print the script that completes commands in your shell.",
     "version": "Show the versions of llmrouter and its plugins.",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from llmrouter.errors import DataError
 from llmrouter_cli.app import debug_option
+from llmrouter_cli.folders import new_folder
 from llmrouter_cli.results import shorten
 
 TEMPLATE = Path(__file__).parent.parent / "project"
@@ -38,13 +38,9 @@ def init(directory: Path) -> None:
         if target.exists():
             click.echo(f"kept     {shorten(target.absolute())}, which exists", err=True)
             continue
-        try:
-            shutil.copytree(TEMPLATE / part, target, ignore=shutil.ignore_patterns("__pycache__"))
-        except OSError as error:
-            shutil.rmtree(target, ignore_errors=True)
-            # Where several files failed, that is a list of (from, to, reason).
-            reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error.strerror
-            raise DataError(target, f"cannot be written: {reason}") from error
+        with new_folder(target) as folder:
+            unwanted = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(TEMPLATE / part, folder, ignore=unwanted, dirs_exist_ok=True)
         click.echo(f"written  {shorten(target.absolute())}", err=True)
     where = "" if directory == Path(".") else f"cd {directory}\n"
     click.echo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -181,6 +182,31 @@ def check(app: App, as_json: bool) -> int:
     columns = {"name": "Name", "what": "What", "from": "From", "ok": "Works"}
     show(rows, as_json, columns, note="reason")
     return 0 if all(row["ok"] for row in rows) else 1
+
+
+@plugins.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@debug_option
+@pass_app
+def package(app: App, directory: Path) -> None:
+    """Make a distribution of a router in a folder.
+
+    DIR is the router's folder, such as custom_routers/my_router. llmrouter-NAME is written to the current
+    folder: the router's files, and what they import from beside the folder, with imports that work in a
+    package. DIR stays as it is.
+    """
+    from llmrouter_cli.packaging import write_distribution
+
+    with result_stream():
+        made = write_distribution(directory, app.registry)
+    click.echo(f"written  {shorten(made.target.absolute())}", err=True)
+    if made.unknown:
+        click.echo(
+            f"It imports {', '.join(made.unknown)}: add what provides that to the dependencies in "
+            f"{made.target / 'pyproject.toml'}",
+            err=True,
+        )
+    click.echo(f"Try:\ncd {made.target}\npip install --editable '.[dev]'\npytest", err=True)
 
 
 def taken_commands(registry: PluginRegistry) -> Iterator[Declaration[Any]]:

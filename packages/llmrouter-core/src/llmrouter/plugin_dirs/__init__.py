@@ -93,7 +93,7 @@ def _importer(directory: Path) -> Callable[..., Any]:
         is_self = top == directory.name
         if not is_self and not (directory / top).is_dir() and not (directory / f"{top}.py").is_file():
             return None
-        if _belongs_elsewhere(top, directory):
+        if belongs_elsewhere(top, directory):
             return None
         return package if is_self else f"{package}.{top}"
 
@@ -115,7 +115,7 @@ def _importer(directory: Path) -> Callable[..., Any]:
     return import_
 
 
-def _belongs_elsewhere(top: str, directory: Path) -> bool:
+def belongs_elsewhere(top: str, directory: Path) -> bool:
     """Whether the rest of the program imports this name from somewhere else than the directory."""
     if top in sys.stdlib_module_names:
         return True

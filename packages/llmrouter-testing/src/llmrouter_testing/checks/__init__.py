@@ -1,0 +1,1 @@
+"""The checks: `routers`, `trainers`, `encoders`, `judges`, and `declarations`, which all of them share."""
