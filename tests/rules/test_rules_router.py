@@ -22,11 +22,6 @@ Made = Callable[..., RulesRouter]
 
 
 @pytest.fixture
-def hidden() -> tuple[str, ...]:
-    return ()
-
-
-@pytest.fixture
 def config(tmp_path: Path) -> Callable[..., Path]:
     """Write a configuration and return its path."""
     (tmp_path / "llms.json").write_text(json.dumps(CANDIDATES))

@@ -78,8 +78,10 @@ class Memory:
     def _average(self, near: Near, temperature: float) -> Predictions:
         weights = np.exp((near.similarity - 1) / temperature)
         weights /= weights.sum(axis=1, keepdims=True)
+        quality = _averaged(self.quality, self._means[0], near.numbers, weights)
         return Predictions(
-            _averaged(self.quality, self._means[0], near.numbers, weights),
+            # Rounding may lead a little beyond.
+            quality.clip(0, 1),
             _averaged(self.cost, self._means[1], near.numbers, weights),
         )
 

@@ -45,6 +45,17 @@ class RulesRouter(Router):
     def __init__(self, yaml_path: str | os.PathLike[str] | Mapping[str, Any]) -> None:
         super().__init__(yaml_path)
         self._where = yaml_path
+        self._read_rules()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Rules are functions, which do not go to other processes; they are read there again.
+        return {name: value for name, value in vars(self).items() if name not in ("rules", "otherwise")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._read_rules()
+
+    def _read_rules(self) -> None:
         timeout = self._timeout()
         told = self.cfg["hparam"].get("rules", [])
         if not isinstance(told, list):
