@@ -28,7 +28,7 @@ class StaticPolicy:
             self.qualities[name] = max(quality, self.qualities.get(name, 0.0))
 
     def decide(self, request: Mapping[str, Any], query: Mapping[str, Any]) -> RoutingDecision:
-        """Choose the LLM for a request; `query` holds its text, its constraint, and which LLMs may be chosen."""
+        """Choose the LLM for a request; `query` has text, constraint, and which may be chosen."""
         costs = {name: self._cost(name, request) for name in self.qualities}
         constraint = query.get("routing_constraint") or {}
         among = query.get(ALLOWED)
