@@ -208,7 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _end_with_supervisor() -> None:
     """End when standard input does, which is when whoever started this process is gone."""
-    sys.stdin.buffer.read()
+    # Not through sys.stdin, whose lock a thread that waits would hold while Python ends.
+    while os.read(0, 1024):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

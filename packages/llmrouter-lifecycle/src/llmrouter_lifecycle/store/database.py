@@ -17,10 +17,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError, SQLAlchemyError
 
 from llmrouter_lifecycle.errors import StoreError
+from llmrouter_lifecycle.store.encoding import decode_json, encode_json
 from llmrouter_lifecycle.store.schema import SCHEMA, metadata, settings
 
 # Seconds that a transaction waits for another one to end.
 LOCK_TIMEOUT = 30
+_JSON: dict[str, Any] = {"json_serializer": encode_json, "json_deserializer": decode_json}
 # Seconds after which a connection is tried before it is used.
 IDLE = 5.0
 
@@ -179,13 +181,13 @@ def _make_private(path: Path) -> None:
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
-            return _try_doubtful_connections(create_engine(url))
+            return _try_doubtful_connections(create_engine(url, **_JSON))
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise StoreError(
                 "PostgreSQL needs a package that is not installed; run: "
                 "pip install 'llmrouter-lifecycle[postgresql]'"
             ) from error
-    engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT, "check_same_thread": False})
+    engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT, "check_same_thread": False}, **_JSON)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:

@@ -98,6 +98,8 @@ async def chat(request: Request) -> Response:
     except GatewayError as error:
         if error.status in (400, 404):
             await keeping.keep(Reply(error.status, error.told))
+        else:
+            await keeping.release()
         raise
     except BaseException:
         keeping.end()
@@ -119,8 +121,13 @@ class Keeping:
         self._open = False
         await asyncio.shield(self._lifecycle.threads.run("operations", self._claim.keep, reply))
 
+    async def release(self) -> None:
+        """Let the request be done again."""
+        self._open = False
+        await asyncio.shield(self._lifecycle.threads.run("operations", self._claim.release))
+
     def end(self) -> None:
-        """Let the request be done again, unless its answer was kept."""
+        """Let the request be done again, unless its answer was kept; waits for nothing."""
         if self._open:
             self._open = False
             self._lifecycle.threads.begin("operations", self._claim.release)
@@ -129,7 +136,7 @@ class Keeping:
         """Keep what succeeded; a stream as soon as all of it was sent."""
         if response.status >= 400:
             # The LLM refused it, and may not do so again.
-            self.end()
+            await self.release()
         elif response.stream is None:
             await self.keep(Reply(response.status, msgspec.json.decode(response.body)))
         else:
