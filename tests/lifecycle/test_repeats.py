@@ -26,7 +26,7 @@ def test_the_second_of_two_is_told_to_wait_and_then_gets_the_first_answer(where:
     first.keep(Reply(200, {"x": 1}))
     assert claim(database, *REQUEST) == Reply(200, {"x": 1})
     with pytest.raises(InvalidParameterError):
-        claim(database, *REQUEST[:3], b"[]", "k")
+        claim(database, Caller(), "/chat", {}, b"[]", "k")
     database.close()
 
 
@@ -47,5 +47,5 @@ def test_what_failed_or_was_never_answered_is_done_again(where: str) -> None:
 def test_a_key_has_a_length(tmp_path: object, key: str) -> None:
     database = Database(f"{tmp_path}/x.sqlite")
     with pytest.raises(InvalidParameterError, match="Idempotency-Key"):
-        claim(database, *REQUEST[:4], key)
+        claim(database, Caller(), "/chat", {}, b"{}", key)
     database.close()

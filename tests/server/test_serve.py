@@ -188,7 +188,7 @@ def test_without_keys_no_other_host_is_listened_on(command: Command, path: str, 
 
 def test_it_needs_something_to_serve(command: Command, path: str) -> None:
     outcome = command("serve", "--config", path, "--port", "0")
-    assert outcome.code == 2
+    assert outcome.status == 2
     assert "--router" in outcome.err
 
 

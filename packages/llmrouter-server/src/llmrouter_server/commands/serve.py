@@ -56,10 +56,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--lifecycle",
-    envvar="LLMROUTER_LIFECYCLE",
     metavar="DATABASE",
-    help="Serve the lifecycle of routers too, in an SQLite file or postgresql://…, with the LLMs that the "
-    "(first) configuration lists.  [$LLMROUTER_LIFECYCLE]",
+    help="Serve the lifecycle of routers too, from an SQLite file or postgresql://…, with the LLMs of the "
+    "(first) configuration.",
 )
 @click.option(
     "--no-worker", is_flag=True, help="Leave training jobs to workers started by 'llmrouter jobs worker'."
