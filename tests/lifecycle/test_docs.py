@@ -28,7 +28,12 @@ def test_the_example_in_python(catalogue: dict[str, Any], upstream: Upstream, ca
     upstream.script = judging
     write_config(Path("config.yaml"), catalogue)
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    exec(compile(code, "docs/lifecycle.md", "exec"), {"requests": requests(60)})
+    names: dict[str, Any] = {"requests": requests(60)}
+    exec(compile(code, "docs/lifecycle.md", "exec"), names)
+    # The worker that it started would end by itself, a while later.
+    worker = names["client"]._backend._process
+    worker.terminate()
+    worker.wait(20)
     assert capsys.readouterr().out.endswith("local/cheap It is 8.\n")
 
 
