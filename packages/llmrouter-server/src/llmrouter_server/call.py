@@ -14,7 +14,6 @@ from llmrouter_server import tracing
 from llmrouter_server.asgi import Request
 from llmrouter_server.budgets import Reservation
 from llmrouter_server.candidates import Candidate
-from llmrouter_server.errors import GatewayError
 from llmrouter_server.parsing import Asked, Fields, encode, with_fields
 from llmrouter_server.report import Report, report_of
 from llmrouter_server.requirements import Demand, cost_estimate
