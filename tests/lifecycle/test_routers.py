@@ -45,7 +45,7 @@ def test_an_answer_says_what_it_cost_and_how_its_llm_was_chosen(client: Client) 
     router = client.routers.create_router("r", "local/cheap")
     told = client.routers.run(router, cost_at_most(1), QUESTION).to_dict()
     assert told["cost"] == pytest.approx((6 * 0.1 + 3 * 0.2) / 1e6)
-    assert told["llmrouter"]["router_version"] == 1  # type: ignore[index]
+    assert told["llmrouter"]["router_version"] == "1"  # type: ignore[index]
     assert told["llmrouter"]["constraint_met"] is True  # type: ignore[index]
     assert told["llmrouter"]["upstream_model"] == "upstream-cheap"  # type: ignore[index]
 

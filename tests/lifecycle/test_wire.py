@@ -5,32 +5,34 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from llmrouter_lifecycle import Client, ResourceNotFoundError, cost_at_most, quality_at_least
+from llmrouter_lifecycle.api import ROUTES
 from llmrouter_lifecycle.errors import AuthenticationError, InvalidParameterError, LifecycleError
-from llmrouter_lifecycle.home import Caller
-from tests.lifecycle.conftest import home_of, requests
-from tests.lifecycle.server import Server
+from tests.lifecycle.conftest import requests
+from tests.lifecycle.server import Server, write_config, write_keys
+from tests.server.serving import events_of, wait_until
 from tests.upstream import Upstream
 
 ROOT = "/v1/organizations/acme"
+OTHER = {"Authorization": "Bearer key-other"}
+POOR = {"Authorization": "Bearer key-poor"}
+JSON = {"Content-Type": "application/json"}
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 QUESTION = {"messages": [{"role": "user", "content": "Say plainly what comes after 4"}]}
 RUBRIC = {"model_type": "rubric_judge", "rubric": "r", "model": "local/dear", "min_score": 1, "max_score": 5}
 
 
 @pytest.fixture
-def server(client: Client) -> Iterator[Server]:
-    keys = {
-        "key-acme": Caller(org="acme", key="a"),
-        "key-poor": Caller(org="acme", key="p", budget_usd=0.5),
-        "key-other": Caller(org="other", key="o"),
-    }
-    server = Server(home_of(client), keys)
+def server(where: str, catalogue: dict[str, Any], tmp_path: Path) -> Iterator[Server]:
+    keys = [("key-acme", "acme", None), ("key-poor", "acme", 0.5), ("key-other", "other", None)]
+    config = write_config(tmp_path / "config.yaml", catalogue)
+    server = Server(where, config, write_keys(tmp_path / "keys.json", keys))
     yield server
     server.close()
 
@@ -83,8 +85,7 @@ def test_organizations_and_credits(http: httpx2.Client, server: Server) -> None:
     credits = http.get("/organizations/acme/credits").json()
     assert set(credits) == {"credits"}
     assert credits["credits"] > 1e9
-    poor = {"Authorization": "Bearer key-poor"}
-    assert http.get("/organizations/acme/credits", headers=poor).json() == {"credits": 0.5}
+    assert http.get("/organizations/acme/credits", headers=POOR).json() == {"credits": 0.5}
     check_error(http.get("/organizations/other/credits"), 404)
 
 
@@ -224,21 +225,54 @@ def test_chat_with_an_llm_a_router_and_its_versions(http: httpx2.Client) -> None
     assert error["param"] == "routing_constraint"
 
 
-def test_another_organisation_is_404_everywhere(http: httpx2.Client) -> None:
+@pytest.fixture
+def ids(http: httpx2.Client) -> dict[str, str]:
+    """A router, a judge and a job of one organisation; returns their ids by collection."""
     http.post(f"{ROOT}/routers", params={"routerId": "r"}, json=router_body())
-    other = {"Authorization": "Bearer key-other"}
-    for method, path in [
-        ("GET", "/organizations/acme/credits"),
-        ("GET", f"{ROOT}/routers"),
-        ("GET", f"{ROOT}/routers/r"),
-        ("PATCH", f"{ROOT}/routers/r"),
-        ("GET", f"{ROOT}/judges"),
-        ("POST", f"{ROOT}/judges:evaluate"),
-        ("GET", f"{ROOT}/router_training_jobs"),
-    ]:
-        check_error(http.request(method, path, headers=other), 404)
-    chat = {**QUESTION, "model": "organizations/acme/routers/r"}
-    check_error(http.post(CHAT, json=chat, headers=other), 404)
+    http.post(f"{ROOT}/judges", params={"judgeId": "j"}, json=judge_body())
+    told = {"routerName": "r", "judgeName": "j", "llms": ["local/cheap"], "requests": [QUESTION]}
+    job = http.post(f"{ROOT}/router_training_jobs", json=told).json()["name"].rpartition("/")[2]
+    return {"routers": "r", "judges": "j", "router_training_jobs": job}
+
+
+def test_another_organisation_is_404_in_every_row(http: httpx2.Client, ids: dict[str, str]) -> None:
+    bodies = {
+        "routers": router_body(),
+        "judges": {**judge_body(), "judgeVersion": 1, **payloads("x")},
+        "router_training_jobs": {},
+    }
+    for route in ROUTES:
+        if "{org}" not in route.path:
+            continue
+        own, theirs = route.path.replace("{org}", "acme"), route.path.replace("{org}", "other")
+        # The path of another organisation, and another's ids below one's own path.
+        check_error(http.request(route.method, own.replace("{id}", "r"), headers=OTHER), 404)
+        if "{id}" not in theirs:
+            continue
+        collection = theirs.split("/")[4]
+        body = bodies[collection] if route.method in ("POST", "PATCH") else None
+        path = theirs.replace("{id}", ids[collection])
+        answer = http.request(route.method, path, json=body, headers=OTHER)
+        if path.endswith("/versions"):
+            assert answer.json() == {collection: []}
+        else:
+            check_error(answer, 404)
+    for collection in ids:
+        listed = http.get(f"/v1/organizations/other/{collection}", headers=OTHER).json()
+        assert list(listed.values()) == [[]]
+        assert len(next(iter(http.get(f"{ROOT}/{collection}").json().values()))) == 1
+
+
+def test_chat_reaches_no_router_of_another_organisation(http: httpx2.Client, ids: dict[str, str]) -> None:
+    name, theirs = "organizations/acme/routers/r", "/v1/organizations/other/routers"
+    http.post(theirs, params={"routerId": "r"}, json=router_body("local/dear"), headers=OTHER)
+    for path in (CHAT, "/v1/chat/completions", "/v1/route"):
+        for model in (name, f"{name}/versions/1", f"{name}/versions/latest"):
+            check_error(http.post(path, json={**QUESTION, "model": model}, headers=OTHER), 404)
+    models = http.get("/v1/models", headers=OTHER).json()["data"]
+    assert [model["id"] for model in models if model["llmrouter"]["kind"] == "router"] == [
+        "organizations/other/routers/r"
+    ]
 
 
 def test_a_repeated_post_is_done_once(http: httpx2.Client, upstream: Upstream) -> None:
@@ -262,6 +296,15 @@ def test_a_repeated_post_is_done_once(http: httpx2.Client, upstream: Upstream) -
         assert created.status_code == 200
 
 
+def test_a_repeated_stream_is_the_same_stream(http: httpx2.Client, upstream: Upstream) -> None:
+    body = {**QUESTION, "model": "local/cheap", "stream": True}
+    streams = [http.post(CHAT, json=body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert streams[0].content == streams[1].content
+    assert streams[0].content.endswith(b"data: [DONE]\n\n")
+    assert streams[1].headers["content-type"] == "text/event-stream"
+    assert len(upstream.requests) == 1
+
+
 def test_what_failed_upstream_may_be_tried_again_with_the_same_key(
     http: httpx2.Client, upstream: Upstream
 ) -> None:
@@ -270,7 +313,7 @@ def test_what_failed_upstream_may_be_tried_again_with_the_same_key(
     good = upstream.script
 
     def fail(request: dict[str, Any]) -> str:
-        raise Reply(400, {"error": {"message": "no"}})
+        raise Reply(500, {"error": {"message": "no"}})
 
     upstream.script = fail
     headers = {"Idempotency-Key": "k"}
@@ -282,8 +325,139 @@ def test_what_failed_upstream_may_be_tried_again_with_the_same_key(
 
 def test_a_body_that_is_no_json_is_400(http: httpx2.Client) -> None:
     for body in (b"{", b"[]", b'"x"', b"\xff"):
-        check_error(http.post(f"{ROOT}/routers?routerId=r", content=body), 400)
+        sent = http.post(f"{ROOT}/routers?routerId=r", content=body, headers=JSON)
+        check_error(sent, 400)
+    # A page of the web cannot send this without asking first.
+    check_error(http.post(f"{ROOT}/routers?routerId=r", content=b"{}"), 415)
     check_error(http.get("/nothing"), 404)
+
+
+def test_chat_streams_from_an_llm_a_router_and_its_versions(http: httpx2.Client) -> None:
+    name = "organizations/acme/routers/r"
+    http.post(f"{ROOT}/routers", params={"routerId": "r"}, json=router_body("local/cheap"))
+    for model in ("cheap", name, f"{name}/versions/1"):
+        body: dict[str, Any] = {**QUESTION, "model": model, "stream": True}
+        if model != "cheap":
+            body["routing_constraint"] = {"cost_constraint": {"numeric_value": 0}}
+        answer = http.post(CHAT, json={**body, "stream_options": {"include_usage": True}})
+        events = events_of(answer.text)
+        assert events.pop() == "[DONE]"
+        assert {event["model"] for event in events} == {"local/cheap"}
+        assert (
+            "".join(e["choices"][0]["delta"].get("content") or "" for e in events if e["choices"])
+            == "It is 5."
+        )
+        assert events[-1]["cost"] > 0
+        decision = events[0]["llmrouter"]
+        assert decision["router"] == (None if model == "cheap" else name)
+        assert decision["constraint_met"] == (None if model == "cheap" else False)
+
+
+def test_the_llm_is_sent_no_constraint(http: httpx2.Client, upstream: Upstream) -> None:
+    http.post(f"{ROOT}/routers", params={"routerId": "r"}, json=router_body())
+    body = {**QUESTION, "routing_constraint": {"cost_constraint": {"numeric_value": 1}}, "top_p": 0.5}
+    for path in (CHAT, "/v1/chat/completions"):
+        told = http.post(path, json={**body, "model": "organizations/acme/routers/r"}).json()
+        assert told["llmrouter"]["constraint_met"] is True
+        assert ("cost" in told) == (path == CHAT)
+        assert "routing_constraint" not in upstream.requests[-1]
+        assert upstream.requests[-1]["top_p"] == 0.5
+        error = check_error(http.post(path, json={**body, "model": "local/cheap"}), 400)
+        assert error["param"] == "routing_constraint"
+
+
+def test_the_gateway_names_its_models_and_has_no_default_router(http: httpx2.Client) -> None:
+    http.post(f"{ROOT}/routers", params={"routerId": "r"}, json=router_body())
+    models = [model["id"] for model in http.get("/v1/models").json()["data"]]
+    assert models == ["local/cheap", "local/dear", "local/free", "organizations/acme/routers/r"]
+    assert http.get("/v1/models/organizations/acme/routers/r").json()["llmrouter"]["kind"] == "router"
+    for told in ({}, {"model": "auto"}):
+        error = check_error(http.post("/v1/chat/completions", json={**QUESTION, **told}), 400)
+        assert error["param"] == "model"
+    decision = http.post("/v1/route", json={**QUESTION, "model": "organizations/acme/routers/r"}).json()
+    assert (decision["model_name"], decision["router_version"]) == ("local/cheap", "1")
+
+
+def test_the_next_choice_keeps_to_the_constraint(http: httpx2.Client, upstream: Upstream) -> None:
+    from tests.upstream import Reply
+
+    def answer(request: dict[str, Any]) -> str:
+        if request["model"] == "cheap":
+            raise Reply(500, {"error": {"message": "down"}})
+        return "It is 5."
+
+    upstream.script = answer
+    points = [executor("local/cheap", 1.0), executor("local/dear", 0.5), executor("local/free", 0.8)]
+    http.post(f"{ROOT}/routers", params={"routerId": "r"}, json={"routerSpec": {"points": points}})
+    body = {**QUESTION, "model": "organizations/acme/routers/r"}
+    # The free one is of unknown price, so it meets no constraint on cost.
+    told = {"cost_constraint": {"numeric_value": 1}}
+    answered = http.post(CHAT, json={**body, "routing_constraint": told}).json()
+    assert answered["model"] == "local/dear"
+    assert answered["llmrouter"]["fallback"] is True
+    assert "local/cheap" in answered["llmrouter"]["fallback_reason"]
+    # It cools down now, and is not asked.
+    again = http.post(CHAT, json=body).json()
+    assert (again["model"], again["llmrouter"]["attempts"]) == ("local/free", 1)
+
+
+def test_one_budget_is_spent_however(http: httpx2.Client, upstream: Upstream) -> None:
+    def credits() -> float:
+        told: float = http.get("/organizations/acme/credits", headers=POOR).json()["credits"]
+        return told
+
+    upstream.script = lambda request: "<rationale>why</rationale><score>4</score>"
+    left = credits()
+    for path, stream in ((CHAT, False), ("/v1/chat/completions", False), (CHAT, True)):
+        body = {**QUESTION, "model": "dear", "stream": stream, "stream_options": {"include_usage": True}}
+        answer = http.post(path, json=body, headers=POOR)
+        told = events_of(answer.text)[-2] if stream else answer.json()
+        left -= told["llmrouter"]["cost"]
+        wait_until(lambda left=left: credits() == pytest.approx(left))  # type: ignore[misc]
+    judged = http.post(f"{ROOT}/judges:evaluate", json={**judge_body(), **payloads("x")}, headers=POOR)
+    left -= judged.json()["judgement"]["cost"]
+    assert credits() == pytest.approx(left)
+    calls = len(upstream.requests)
+    body = {**QUESTION, "model": "dear", "max_tokens": 1_000_000}
+    for path in (CHAT, "/v1/chat/completions"):
+        error = check_error(http.post(path, json=body, headers=POOR), 402)
+        assert error["code"] == "budget_exceeded"
+    assert credits() == pytest.approx(left)
+    assert len(upstream.requests) == calls
+
+
+def test_a_key_may_do_what_its_scopes_say(where: str, catalogue: dict[str, Any], tmp_path: Path) -> None:
+    wanted = {
+        ("POST", CHAT): "chat",
+        ("POST", f"{ROOT}/judges:evaluate"): "chat",
+        ("GET", f"{ROOT}/routers"): "read",
+        ("GET", "/organizations"): "read",
+        ("POST", f"{ROOT}/routers"): "write",
+        ("PATCH", f"{ROOT}/judges/j"): "write",
+        ("POST", f"{ROOT}/router_training_jobs"): "write",
+        ("DELETE", f"{ROOT}/routers/r"): "write",
+    }
+    keys = tmp_path / "keys.json"
+    config = write_config(tmp_path / "config.yaml", catalogue)
+    for scope in ("chat", "read", "write"):
+        server = Server(where, config, write_keys(keys, [("k", "acme", None)], [scope]))
+        try:
+            for (method, path), needed in wanted.items():
+                answer = server.client.request(method, path, headers={"Authorization": "Bearer k"})
+                assert (answer.status_code == 403) == (needed != scope), (scope, method, path)
+        finally:
+            server.close()
+
+
+def test_bodies_have_a_limit_each(http: httpx2.Client) -> None:
+    long = b"x" * (10 << 20)
+    chat = http.post(CHAT, content=b'{"model": "%s"}' % long, headers=JSON)
+    assert check_error(chat, 413)["code"] == "body_too_large"
+    # That of jobs is larger: this one is read, and found to lack what it must have.
+    job = http.post(f"{ROOT}/router_training_jobs", content=b'{"routerName": "%s"}' % long, headers=JSON)
+    check_error(job, 404)
+    huge = http.post(f"{ROOT}/router_training_jobs", content=iter([b'{"x": "', *[long] * 7]), headers=JSON)
+    check_error(huge, 413)
 
 
 def test_code_is_not_taken_from_strangers(http: httpx2.Client) -> None:
@@ -319,7 +493,7 @@ def test_a_client_does_the_same_over_http(client: Client, server: Server, work: 
         assert remote.credits > 1e9
         remote.routers.delete_training_job(job)
         assert remote.routers.list_training_jobs() == []
-    with pytest.raises(AuthenticationError, match="key is wrong"):
+    with pytest.raises(AuthenticationError, match="key is unknown"):
         Client(server.url, api_key="nonsense")
     with pytest.raises(InvalidParameterError, match="api_key"):
         Client(server.url)

@@ -10,20 +10,23 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2 as httpx
 
 from llmrouter.plugin_system import PluginRegistry
 from llmrouter_server.access_log import AccessLog
 from llmrouter_server.app import Application
-from llmrouter_server.budgets import Budgets
+from llmrouter_server.budgets import Budgeting, Budgets
 from llmrouter_server.gateway import Gateway, RouterOption, open_gateway
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.options import listen
 from llmrouter_server.service import gateway_routes
 from llmrouter_server.upstream import Upstreams
 from llmrouter_server.worker import Server, make_server
+
+if TYPE_CHECKING:
+    from llmrouter_server.lifecycle.process import LifecycleProcess
 
 MESSAGES = [{"role": "user", "content": "What is AI?"}]
 LOG = Path("access.log")
@@ -32,14 +35,25 @@ LOG = Path("access.log")
 class Serving:
     """A gateway that runs.
 
+    Args:
+        routers: What it serves.
+        keys_file: Who may ask.
+        lifecycle: A database and a configuration, to serve a lifecycle too.
+
     Attributes:
         client: Speaks to it.
         gateway: What it answers with.
         port: Where it listens.
     """
 
-    def __init__(self, routers: list[RouterOption], keys_file: str | None) -> None:
+    def __init__(
+        self,
+        routers: list[RouterOption],
+        keys_file: str | None,
+        lifecycle: tuple[str, str] | None = None,
+    ) -> None:
         self._routers = routers
+        self._lifecycle = lifecycle
         self._keys_file = keys_file
         self._metrics = Metrics()
         self._listener = listen("127.0.0.1", 0)
@@ -108,22 +122,44 @@ class Serving:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         upstreams = Upstreams()
-        budgets = Budgets(self._keys_file) if self._keys_file else None
+        process = _process(self._lifecycle)
+        budgets: Budgeting | None = None
+        if process is not None:
+            budgets = process.budgets
+        elif self._keys_file:
+            budgets = Budgets(self._keys_file)
         log = AccessLog(LOG)
         try:
             gateway = open_gateway(
-                PluginRegistry(), self._routers, self._keys_file, self._metrics, upstreams, budgets
+                PluginRegistry(),
+                self._routers,
+                self._keys_file,
+                self._metrics,
+                upstreams,
+                budgets,
+                None if process is None or self._lifecycle is None else process.open(self._lifecycle[1]),
             )
-            self.app = Application(gateway, gateway_routes(), log)
+            self.app = Application(gateway, gateway_routes(() if process is None else process.routes), log)
             self._server = make_server(self.app, 1)
             await self._server.serve([self._listener])
             gateway.close()
         finally:
             self._listener.close()
             log.close()
-            if budgets is not None:
+            if process is not None:
+                process.close()
+            elif budgets is not None:
                 budgets.close()
             await upstreams.close()
+
+
+def _process(lifecycle: tuple[str, str] | None) -> LifecycleProcess | None:
+    if lifecycle is None:
+        return None
+    # Its package is not installed everywhere.
+    from llmrouter_server.lifecycle.process import LifecycleProcess
+
+    return LifecycleProcess(lifecycle[0])
 
 
 Serve = Callable[..., Serving]

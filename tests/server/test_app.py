@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llmrouter_server.budgets import Budgets
 from llmrouter_server.key_file import create_key, revoke_key
 from tests.server.serving import LOG, MESSAGES, Serve, wait_until
 from tests.upstream import Upstream
@@ -245,7 +246,7 @@ class TestKeys:
         assert upstream.requests[0]["stream_options"] == {"x": 1, "include_usage": True}
         assert ('"usage"' in response.text) == asked
         assert response.text.endswith("data: [DONE]\n\n")
-        assert serving.gateway.budgets is not None
+        assert isinstance(serving.gateway.budgets, Budgets)
         assert serving.gateway.keys is not None
         ann = next(iter(serving.gateway.keys))
         assert serving.gateway.budgets.spent(ann) == pytest.approx(11e-6)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmrouter.errors import LLMRouterError
-from llmrouter_server.budgets import Budgets, spending_path, spent_by_key
+from llmrouter_server.budgets import Budgets, FileReservation, spending_path, spent_by_key
 from llmrouter_server.errors import GatewayError
 from llmrouter_server.key_file import Key, digest_of
 from tests.server.serving import wait_until
@@ -15,10 +16,14 @@ from tests.server.serving import wait_until
 KEY = Key(name="ann", sha256=digest_of("x"), budget_usd=1.0)
 
 
+def reserve(budgets: Budgets, key: Key, usd: float) -> FileReservation:
+    return asyncio.run(budgets.reserve(key, usd))
+
+
 def test_what_is_spent_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     budgets = Budgets(file)
-    budgets.reserve(KEY, 0.5).settle(0.25)
+    reserve(budgets, KEY, 0.5).settle(0.25)
     assert budgets.spent(KEY) == 0.25
     budgets.close()
     again = Budgets(file)
@@ -29,13 +34,13 @@ def test_what_is_spent_is_kept(tmp_path: Path) -> None:
 
 def test_a_reservation_counts_until_it_is_settled_and_only_once(tmp_path: Path) -> None:
     budgets = Budgets(tmp_path / "keys.json")
-    held = budgets.reserve(KEY, 0.75)
+    held = reserve(budgets, KEY, 0.75)
     with pytest.raises(GatewayError) as caught:
-        budgets.reserve(KEY, 0.5)
+        reserve(budgets, KEY, 0.5)
     assert caught.value.status == 429
     held.settle(0.25)
     held.settle(0.25)
-    budgets.reserve(KEY, 0.5).settle(0)
+    reserve(budgets, KEY, 0.5).settle(0)
     assert budgets.spent(KEY) == 0.25
     budgets.close()
 
@@ -43,14 +48,14 @@ def test_a_reservation_counts_until_it_is_settled_and_only_once(tmp_path: Path) 
 def test_a_budget_of_nothing_allows_nothing(tmp_path: Path) -> None:
     budgets = Budgets(tmp_path / "keys.json")
     with pytest.raises(GatewayError):
-        budgets.reserve(Key(name="poor", sha256=digest_of("y"), budget_usd=0.0), 0.0)
+        reserve(budgets, Key(name="poor", sha256=digest_of("y"), budget_usd=0.0), 0.0)
     budgets.close()
 
 
 def test_several_processes_share_what_is_spent(tmp_path: Path) -> None:
     one, other = Budgets(tmp_path / "keys.json"), Budgets(tmp_path / "keys.json")
     for budgets in (one, other):
-        budgets.reserve(KEY, 0.25).settle(0.25)
+        reserve(budgets, KEY, 0.25).settle(0.25)
     wait_until(lambda: one.spent(KEY) == other.spent(KEY) == 0.5)
     one.close()
     other.close()

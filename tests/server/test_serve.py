@@ -186,6 +186,23 @@ def test_without_keys_no_other_host_is_listened_on(command: Command, path: str, 
     assert "llmrouter keys create" in outcome.err
 
 
+def test_it_needs_something_to_serve(command: Command, path: str) -> None:
+    outcome = command("serve", "--config", path, "--port", "0")
+    assert outcome.status == 2
+    assert "--router" in outcome.err
+
+
+def test_a_lifecycle_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    from llmrouter.errors import LLMRouterError
+    from llmrouter_server.options import require_lifecycle
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LLMRouterError, match=r"pip install 'llmrouter-server\[lifecycle\]'"):
+        require_lifecycle()
+
+
 def test_with_keys_it_may_listen_on_every_host(run: Callable[..., Process]) -> None:
     key = create_key("keys.json", "ann")
     process = run("--host", "0.0.0.0", "--keys-file", "keys.json")

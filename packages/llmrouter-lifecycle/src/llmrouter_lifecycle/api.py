@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from llmrouter_lifecycle.errors import InvalidParameterError, ResourceNotFoundError
 from llmrouter_lifecycle.home import Caller, Home
@@ -16,55 +16,69 @@ from llmrouter_lifecycle.operations import accounts, chat, jobs, judges, routers
 Operation = Callable[..., Any]
 
 CHAT = "/openai/v2/chat/completions"
-_ORG = r"/v1/organizations/(?P<org>[^/]+)"
-_ID = r"(?P<id>[^/:]+)"
+_ORG = "/v1/organizations/{org}"
+_JOBS = f"{_ORG}/router_training_jobs"
+_PARTS = {"{org}": r"(?P<org>[^/]+)", "{id}": r"(?P<id>[^/:]+)"}
+
+Scope = Literal["chat", "read", "write"]
 
 
 class Route(NamedTuple):
     """An operation and where it is.
 
     Attributes:
+        method: Of HTTP.
+        path: Below the API's address, such as ``/v1/organizations/{org}/routers/{id}``.
+        operation: What it does.
+        scope: What a key must be allowed.
         slow: Whether it calls an LLM, and so may take as long as that takes.
+        large: Whether its body may hold the requests of a training job.
     """
 
     method: str
-    path: re.Pattern[str]
+    path: str
     operation: Operation
+    scope: Scope
     slow: bool = False
+    large: bool = False
 
-
-def _route(method: str, path: str, operation: Operation, slow: bool = False) -> Route:
-    return Route(method, re.compile(path), operation, slow)
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What the paths of its requests match."""
+        parts = re.split(r"(\{\w+\})", self.path)
+        return re.compile("".join(_PARTS.get(part) or re.escape(part) for part in parts))
 
 
 ROUTES = (
-    _route("GET", r"/organizations", accounts.organizations),
-    _route("GET", r"/organizations/(?P<org>[^/]+)/credits", accounts.credits),
-    _route("POST", re.escape(CHAT), chat.chat, slow=True),
-    _route("POST", f"{_ORG}/routers", routers.create_router),
-    _route("GET", f"{_ORG}/routers", routers.list_routers),
-    _route("GET", f"{_ORG}/routers/{_ID}", routers.get_router),
-    _route("GET", f"{_ORG}/routers/{_ID}/versions", routers.router_versions),
-    _route("PATCH", f"{_ORG}/routers/{_ID}", routers.update_router),
-    _route("DELETE", f"{_ORG}/routers/{_ID}", routers.delete_router),
-    _route("POST", f"{_ORG}/router_training_jobs", jobs.create_job),
-    _route("POST", f"{_ORG}/router_training_jobs:estimate", jobs.estimate_job),
-    _route("GET", f"{_ORG}/router_training_jobs", jobs.list_jobs),
-    _route("GET", f"{_ORG}/router_training_jobs/{_ID}", jobs.get_job),
-    _route("GET", f"{_ORG}/router_training_jobs/{_ID}/results", jobs.job_results),
-    _route("POST", f"{_ORG}/router_training_jobs/{_ID}:cancel", jobs.cancel_job),
-    _route("POST", f"{_ORG}/router_training_jobs/{_ID}:retry", jobs.retry_job),
-    _route("DELETE", f"{_ORG}/router_training_jobs/{_ID}", jobs.delete_job),
-    _route("POST", f"{_ORG}/judges", judges.create_judge),
-    _route("POST", f"{_ORG}/judges:evaluate", judges.evaluate_spec, slow=True),
-    _route("GET", f"{_ORG}/judges", judges.list_judges),
-    _route("GET", f"{_ORG}/judges/{_ID}", judges.get_judge),
-    _route("GET", f"{_ORG}/judges/{_ID}/versions", judges.judge_versions),
-    _route("PATCH", f"{_ORG}/judges/{_ID}", judges.update_judge),
-    _route("DELETE", f"{_ORG}/judges/{_ID}", judges.delete_judge),
-    _route("POST", f"{_ORG}/judges/{_ID}:render", judges.render),
-    _route("POST", f"{_ORG}/judges/{_ID}:evaluate", judges.evaluate, slow=True),
+    Route("GET", "/organizations", accounts.organizations, "read"),
+    Route("GET", "/organizations/{org}/credits", accounts.credits, "read"),
+    Route("POST", CHAT, chat.chat, "chat", slow=True),
+    Route("POST", f"{_ORG}/routers", routers.create_router, "write"),
+    Route("GET", f"{_ORG}/routers", routers.list_routers, "read"),
+    Route("GET", f"{_ORG}/routers/{{id}}", routers.get_router, "read"),
+    Route("GET", f"{_ORG}/routers/{{id}}/versions", routers.router_versions, "read"),
+    Route("PATCH", f"{_ORG}/routers/{{id}}", routers.update_router, "write"),
+    Route("DELETE", f"{_ORG}/routers/{{id}}", routers.delete_router, "write"),
+    Route("POST", _JOBS, jobs.create_job, "write", large=True),
+    Route("POST", f"{_JOBS}:estimate", jobs.estimate_job, "read", large=True),
+    Route("GET", _JOBS, jobs.list_jobs, "read"),
+    Route("GET", f"{_JOBS}/{{id}}", jobs.get_job, "read"),
+    Route("GET", f"{_JOBS}/{{id}}/results", jobs.job_results, "read"),
+    Route("POST", f"{_JOBS}/{{id}}:cancel", jobs.cancel_job, "write"),
+    Route("POST", f"{_JOBS}/{{id}}:retry", jobs.retry_job, "write"),
+    Route("DELETE", f"{_JOBS}/{{id}}", jobs.delete_job, "write"),
+    Route("POST", f"{_ORG}/judges", judges.create_judge, "write"),
+    # It spends what an answer spends.
+    Route("POST", f"{_ORG}/judges:evaluate", judges.evaluate_spec, "chat", slow=True),
+    Route("GET", f"{_ORG}/judges", judges.list_judges, "read"),
+    Route("GET", f"{_ORG}/judges/{{id}}", judges.get_judge, "read"),
+    Route("GET", f"{_ORG}/judges/{{id}}/versions", judges.judge_versions, "read"),
+    Route("PATCH", f"{_ORG}/judges/{{id}}", judges.update_judge, "write"),
+    Route("DELETE", f"{_ORG}/judges/{{id}}", judges.delete_judge, "write"),
+    Route("POST", f"{_ORG}/judges/{{id}}:render", judges.render, "read"),
+    Route("POST", f"{_ORG}/judges/{{id}}:evaluate", judges.evaluate, "chat", slow=True),
 )
+_PATTERNS = [(route, route.pattern) for route in ROUTES]
 
 
 class Api:
@@ -108,7 +122,7 @@ def find_route(method: str, path: str) -> tuple[Route, dict[str, str]]:
     Raises:
         ResourceNotFoundError: There is none.
     """
-    for route in ROUTES:
-        if route.method == method and (match := route.path.fullmatch(path)):
+    for route, pattern in _PATTERNS:
+        if route.method == method and (match := pattern.fullmatch(path)):
             return route, match.groupdict()
     raise ResourceNotFoundError(f"there is nothing at {method} {path}")

@@ -5,30 +5,18 @@ A server tells who asks (`Caller`), and hands the request to `handle`, from a th
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import delete, select, update
+import msgspec
 
 from llmrouter.errors import FileError, LLMRouterError
 from llmrouter_lifecycle.api import Api
-from llmrouter_lifecycle.errors import ConflictError, InvalidParameterError, LifecycleError
+from llmrouter_lifecycle.errors import InvalidParameterError, LifecycleError
 from llmrouter_lifecycle.home import Caller
-from llmrouter_lifecycle.store.schema import replies
+from llmrouter_lifecycle.repeats import Reply, claim
 
-# Seconds for which a request may be repeated without being done again.
-REPEATABLE = 24 * 3600.0
-LONGEST_KEY = 255
-
-
-class Reply(NamedTuple):
-    """What a request is answered with."""
-
-    status: int
-    body: Any
+__all__ = ["Reply", "error_reply", "handle"]
 
 
 def handle(
@@ -52,11 +40,11 @@ def handle(
         idempotency_key: The header ``Idempotency-Key``; a POST that bears one is done once.
     """
     try:
-        told = json.loads(body) if body else None
+        told = msgspec.json.decode(body) if body else None
         if idempotency_key is None or method != "POST":
             return Reply(200, api.call(caller, method, path, query, told))
         return _once(api, caller, path, query, told, body, idempotency_key)
-    except (ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return error_reply(InvalidParameterError(f"the body is no JSON: {error}"))
     except LLMRouterError as error:
         return error_reply(error)
@@ -84,38 +72,19 @@ def _once(
     api: Api, caller: Caller, path: str, query: Mapping[str, Any], told: Any, body: bytes, key: str
 ) -> Reply:
     """Answer a POST; where the same one was answered already, return that answer."""
-    if len(key) > LONGEST_KEY:
-        raise InvalidParameterError(f"Idempotency-Key: is longer than {LONGEST_KEY} characters")
-    request = f"{path}?{json.dumps(dict(query), sort_keys=True)}\n".encode() + body
-    digest = hashlib.sha256(request).hexdigest()
-    database = api.home.database
-    row = {"org": caller.org, "account": caller.key, "key": key}
-    mine = (replies.c.org == caller.org) & (replies.c.account == caller.key) & (replies.c.key == key)
-    with database.write() as connection:
-        connection.execute(delete(replies).where(replies.c.created < time.time() - REPEATABLE))
-        new = database.insert_missing(
-            connection, replies, [{**row, "request": digest, "created": time.time()}]
-        )
-        found = None if new else connection.execute(select(replies).where(mine)).first()
-    if found is not None:
-        if found.request != digest:
-            raise InvalidParameterError("Idempotency-Key: was used for another request; choose a new one")
-        if found.status is None:
-            raise ConflictError("this request is being answered; repeat it later")
-        return Reply(found.status, found.body)
+    claimed = claim(api.home.database, caller, path, query, body, key)
+    if isinstance(claimed, Reply):
+        return claimed
     try:
         reply = Reply(200, api.call(caller, "POST", path, query, told))
     except LLMRouterError as error:
         reply = error_reply(error)
     except BaseException:
-        reply = Reply(500, None)
+        claimed.release()
         raise
-    finally:
-        with database.write() as connection:
-            # What failed may be tried again.
-            if reply.status >= 500:
-                connection.execute(delete(replies).where(mine))
-            else:
-                values = {"status": reply.status, "body": reply.body}
-                connection.execute(update(replies).where(mine).values(**values))
+    # What failed may be tried again.
+    if reply.status >= 500:
+        claimed.release()
+    else:
+        claimed.keep(reply)
     return reply

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +42,17 @@ def run_worker(
     concurrency: int | None = None,
     silence: float = SILENCE,
     idle: float | None = None,
+    waits: bool = False,
 ) -> int:
     """Do training jobs until told to stop; returns the exit status.
+
+    Args:
+        lifecycle: The database.
+        config: What lists the LLMs.
+        concurrency: Calls at once.
+        silence: Seconds after which work of a silent worker is taken over.
+        idle: Seconds without a job after which it ends; None: never.
+        waits: Whether to wait where another worker has the database to itself, in place of ending.
 
     Raises:
         LLMRouterError: The database or the configuration cannot be used.
@@ -55,7 +66,8 @@ def run_worker(
     lock = worker_lock(database)
     if lock is not None:
         try:
-            lock.acquire(timeout=HANDOVER)
+            # SIGTERM ends the process while it waits.
+            lock.acquire(timeout=-1 if waits else HANDOVER, poll_interval=0.2)
         except Timeout:
             logger.info("a worker runs on %s already", database)
             return 0
@@ -102,14 +114,28 @@ def has_worker(database: Database) -> bool:
         return True
 
 
-def start_worker(database: Database, config: Path | Mapping[str, Any] | None) -> subprocess.Popen[bytes]:
-    """Start a worker process that ends when there has been nothing to do for a while."""
+def settings_line(
+    lifecycle: str, config: Path | Mapping[str, Any] | None, *, supervised: bool = False
+) -> bytes:
+    """Return what a worker reads from standard input: not as arguments, which everybody can read.
+
+    Args:
+        lifecycle: The database.
+        config: What lists the LLMs.
+        supervised: Whether it ends when its standard input does.
+    """
     told = {
-        "lifecycle": database.url,
+        "lifecycle": lifecycle,
         "config": str(config) if isinstance(config, Path) else config,
         # So that it finds the modules of judges where this process finds them.
         "path": sys.path,
+        "supervised": supervised,
     }
+    return json.dumps(told).encode() + b"\n"
+
+
+def start_worker(database: Database, config: Path | Mapping[str, Any] | None) -> subprocess.Popen[bytes]:
+    """Start a worker process that ends when there has been nothing to do for a while."""
     log: Any = subprocess.DEVNULL
     if database.path is not None:
         path = Path(f"{database.path}.worker.log")
@@ -134,11 +160,10 @@ def start_worker(database: Database, config: Path | Mapping[str, Any] | None) ->
     finally:
         if log is not subprocess.DEVNULL:
             log.close()
-    # Not as arguments, which everybody on the machine can read.
     _started.append(process)
     stream: Any = process.stdin
     with stream:
-        stream.write(json.dumps(told).encode())
+        stream.write(settings_line(database.url, config))
     return process
 
 
@@ -153,10 +178,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--settings-from-stdin", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     config: Config | None = options.config
+    supervised = False
     if options.settings_from_stdin:
-        told = json.load(sys.stdin)
+        told = json.loads(sys.stdin.buffer.readline())
         options.lifecycle, config = told["lifecycle"], told["config"]
         sys.path.extend(place for place in told["path"] if place not in sys.path)
+        supervised = bool(told.get("supervised"))
+    if supervised:
+        threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # It tells every call.
     for name in ("httpx", "httpx2"):
@@ -170,10 +199,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             concurrency=options.concurrency,
             silence=options.silence,
             idle=options.idle,
+            waits=supervised,
         )
     except LLMRouterError as error:
         logger.error("%s", error)
         return 1
+
+
+def _end_with_supervisor() -> None:
+    """End when standard input does, which is when whoever started this process is gone."""
+    # Not through sys.stdin, whose lock a thread that waits would hold while Python ends.
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,14 @@ from llmrouter_server.asgi import ClientGone, Request, Response
 from llmrouter_server.call import Call
 from llmrouter_server.candidates import Candidate
 from llmrouter_server.choosing import choose
-from llmrouter_server.parsing import Asked, ChatAsked, TextAsked, decode_fields, parser_of
+from llmrouter_server.parsing import (
+    Asked,
+    ChatAsked,
+    LifecycleChatAsked,
+    TextAsked,
+    decode_fields,
+    parser_of,
+)
 from llmrouter_server.plain import plain_answer
 from llmrouter_server.requirements import Demand
 from llmrouter_server.streaming import streamed_answer
@@ -33,6 +40,7 @@ class Kind:
 
 
 CHAT = Kind(parser_of(ChatAsked), lambda candidate: candidate.chat)
+LIFECYCLE_CHAT = Kind(parser_of(LifecycleChatAsked), lambda candidate: candidate.chat)
 TEXT = Kind(parser_of(TextAsked), lambda candidate: candidate.completions)
 
 
@@ -52,7 +60,11 @@ async def answer(request: Request, kind: Kind) -> Response:
     Raises:
         GatewayError: The request is wrong, nobody can answer it, or all who could failed.
     """
-    body = await request.json_body()
+    return await answer_body(request, kind, await request.json_body())
+
+
+async def answer_body(request: Request, kind: Kind, body: bytes) -> Response:
+    """Do as `answer` does, once the body is there."""
     gateway = request.gateway
     asked = kind.parse(body)
     request.watch()
@@ -60,7 +72,11 @@ async def answer(request: Request, kind: Kind) -> Response:
     priced = request.key is not None and request.key.budget_usd is not None
     demand = Demand(asked, len(body), priced)
     choice = await choose(request, asked, demand)
-    call = Call(request, asked, decode_fields(body), demand, choice.decision)
+    fields = decode_fields(body)
+    if gateway.lifecycle is not None:
+        # It was for the router.
+        fields.pop("routing_constraint", None)
+    call = Call(request, asked, fields, demand, choice.decision)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + gateway.settings.total_seconds
     failed: tuple[str, Fault] | None = None
@@ -73,7 +89,10 @@ async def answer(request: Request, kind: Kind) -> Response:
         candidate = gateway.candidates[name]
         try:
             await call.begin(candidate, deadline)
-            return await _attempt(call, kind.address(candidate), deadline)
+            response = await _attempt(call, kind.address(candidate), deadline)
+            if priced:
+                await call.settled()
+            return response
         except Fault as fault:
             call.failed(fault)
             failed = name, fault

@@ -32,8 +32,10 @@ _READ = frozenset(
         b"content-length",
         b"content-type",
         b"host",
+        b"idempotency-key",
         b"traceparent",
         b"tracestate",
+        b"transfer-encoding",
     )
 )
 
@@ -45,6 +47,7 @@ class Request:
         id: Of this request, in the answer's headers and the access log.
         method: Such as ``POST``.
         path: Such as ``/v1/models``, without escapes.
+        query: The parameters of the address, with escapes.
         headers: Those that something here reads, by lower-case name.
         arguments: What the route's pattern found in the path.
         started: When it arrived, by `perf_counter`.
@@ -68,6 +71,7 @@ class Request:
         "key",
         "method",
         "path",
+        "query",
         "started",
     )
 
@@ -76,6 +80,7 @@ class Request:
         self.id = entry.id
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
         self.headers = {name: value for name, value in scope["headers"] if name in _READ}
         self.arguments: dict[str, str] = {}
         self.gateway = gateway
@@ -87,12 +92,18 @@ class Request:
         self._alarm: Alarm | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    async def json_body(self) -> bytes:
+    async def json_body(self, limit: int | None = None, *, optional: bool = False) -> bytes:
         """Return the body, which must say that it is JSON.
+
+        Args:
+            limit: The most bytes it may have; by default as the settings say.
+            optional: Whether there may be none; then it is empty.
 
         Raises:
             GatewayError: It is of another kind, too large, or does not arrive in time.
         """
+        if optional and self._has_no_body:
+            return b""
         kind = self.headers.get(b"content-type", b"")
         if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
             raise GatewayError(
@@ -101,7 +112,8 @@ class Request:
         if self.headers.get(b"content-encoding", b"identity") != b"identity":
             raise GatewayError(415, "The body must not be compressed.", code="compressed")
         settings = self.gateway.settings
-        limit = settings.max_request_bytes
+        if limit is None:
+            limit = settings.max_request_bytes
         length = self.headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > limit:
             raise self._too_large(limit)
@@ -123,6 +135,11 @@ class Request:
             raise self._too_slow(settings.request_seconds) from None
         self.entry.bytes_in = size
         return b"".join(parts)
+
+    @property
+    def _has_no_body(self) -> bool:
+        length = self.headers.get(b"content-length", b"0")
+        return length == b"0" and b"transfer-encoding" not in self.headers
 
     def watch(self) -> None:
         """Cancel the current task when the client goes away; only after the body was read.

@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from llmrouter.errors import LLMRouterError
 from llmrouter_server.errors import GatewayError
@@ -43,7 +44,31 @@ def spent_by_key(keys_file: str | os.PathLike[str]) -> Mapping[str, float]:
         raise LLMRouterError(f"{path} cannot be read: {error}") from error
 
 
-class Reservation:
+class Reservation(Protocol):
+    """What is set aside for one call of an upstream."""
+
+    def settle(self, usd: float) -> None:
+        """Charge what it cost in place of what was set aside; only the first time counts."""
+
+    async def settled(self) -> None:
+        """Wait until what was charged is written, where that is worth waiting for."""
+
+
+class Budgeting(Protocol):
+    """Keeps what keys spend."""
+
+    async def reserve(self, key: Key, usd: float) -> Reservation:
+        """Set aside what a request is estimated to cost while it is in flight.
+
+        Raises:
+            GatewayError: Less than that is left of the key's budget.
+        """
+
+    def close(self) -> None:
+        """Write what is left, and end."""
+
+
+class FileReservation:
     """What is set aside for one call of an upstream."""
 
     def __init__(self, budgets: Budgets, key: Key, usd: float) -> None:
@@ -58,6 +83,9 @@ class Reservation:
             self._open = False
             self._budgets.charge(self._key, usd)
             self._budgets.release(self._key, self._usd)
+
+    async def settled(self) -> None:
+        """Wait for nothing: it is written several times a second."""
 
 
 class Budgets:
@@ -102,7 +130,7 @@ class Budgets:
         with self._lock:
             return self._stored.get(key.sha256, 0.0) + self._unwritten.get(key.sha256, 0.0)
 
-    def reserve(self, key: Key, usd: float) -> Reservation:
+    async def reserve(self, key: Key, usd: float) -> FileReservation:
         """Set aside what a request is estimated to cost while it is in flight.
 
         Raises:
@@ -120,7 +148,7 @@ class Budgets:
                     code="insufficient_quota",
                 )
             self._reserved[digest] += usd
-        return Reservation(self, key, usd)
+        return FileReservation(self, key, usd)
 
     def release(self, key: Key, usd: float) -> None:
         """Give back what was set aside."""

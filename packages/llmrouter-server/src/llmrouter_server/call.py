@@ -14,7 +14,6 @@ from llmrouter_server import tracing
 from llmrouter_server.asgi import Request
 from llmrouter_server.budgets import Reservation
 from llmrouter_server.candidates import Candidate
-from llmrouter_server.errors import GatewayError
 from llmrouter_server.parsing import Asked, Fields, encode, with_fields
 from llmrouter_server.report import Report, report_of
 from llmrouter_server.requirements import Demand, cost_estimate
@@ -91,14 +90,14 @@ class Call:
 
         Raises:
             Fault: Its service has too much to do.
-            GatewayError: 429, the budget does not suffice.
+            GatewayError: 429 or 402, the budget does not suffice.
         """
         self._candidate = candidate
         if candidate.turns is not None:
             await self._take_turn(candidate.turns, deadline)
         try:
-            self._reserve(candidate)
-        except GatewayError:
+            await self._reserve(candidate)
+        except BaseException:
             self._end()
             raise
         self.attempts += 1
@@ -122,11 +121,11 @@ class Call:
             raise busy from None
         self._turns = turns
 
-    def _reserve(self, candidate: Candidate) -> None:
+    async def _reserve(self, candidate: Candidate) -> None:
         key, budgets = self.request.key, self.request.gateway.budgets
         if self._demand.priced and key is not None and budgets is not None:
             tokens = (self.asked.answer_tokens or _ANSWER_TOKENS) * (self.asked.n or 1)
-            self._reservation = budgets.reserve(key, cost_estimate(candidate, self._demand, tokens))
+            self._reservation = await budgets.reserve(key, cost_estimate(candidate, self._demand, tokens))
 
     def body(self) -> bytes:
         """Return the request as the candidate takes it: all as the client sent it, but the model.
@@ -211,6 +210,11 @@ class Call:
                 cost if cost is not None else cost_estimate(self.candidate, self._demand, self.received)
             )
         self._end()
+
+    async def settled(self) -> None:
+        """Wait until what was charged so far is written, where that is worth waiting for."""
+        if self._reservation is not None:
+            await self._reservation.settled()
 
     def release(self) -> None:
         """Charge nothing for the call, which has ended: the upstream did no work."""

@@ -55,6 +55,16 @@ async def choose(request: Request, asked: Asked, demand: Demand) -> Choice:
     now = asyncio.get_running_loop().time()
     decider = gateway.deciders.get(name)
     if decider is None:
+        lifecycle = gateway.lifecycle
+        if name == AUTO and not gateway.deciders:
+            raise GatewayError(
+                400,
+                "There is no default router; name an LLM or a router as 'model'.",
+                param="model",
+                code="model_missing",
+            )
+        if lifecycle is not None and (name not in gateway.candidates or asked.routing_constraint is not None):
+            return await lifecycle.choose(request, asked, demand)
         if name not in gateway.candidates:
             raise GatewayError(
                 404,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from llmrouter.errors import ConfigError
 from llmrouter.plugin_system import PluginRegistry
 from llmrouter.routing import DecisionEngine, open_engine
 from llmrouter_server.auth import Keys
-from llmrouter_server.budgets import Budgets
+from llmrouter_server.budgets import Budgeting
 from llmrouter_server.candidates import Candidate, candidates_of
 from llmrouter_server.deciding import Decider, decider_for
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.settings import Settings, read_settings
 from llmrouter_server.upstream import Upstreams
+
+if TYPE_CHECKING:
+    from llmrouter_server.lifecycle.mount import Lifecycle
 
 # The name by which clients ask for the default router.
 AUTO = "auto"
@@ -47,6 +52,7 @@ class Gateway:
         metrics: What is counted.
         upstreams: Connections to upstreams.
         budgets: What keys have spent; None without keys.
+        lifecycle: Routers that are made and trained while it serves; None: it serves none.
     """
 
     settings: Settings
@@ -55,7 +61,8 @@ class Gateway:
     keys: Keys | None
     metrics: Metrics
     upstreams: Upstreams
-    budgets: Budgets | None = None
+    budgets: Budgeting | None = None
+    lifecycle: Lifecycle | None = None
 
     @property
     def routers(self) -> list[Decider]:
@@ -70,6 +77,8 @@ class Gateway:
         """End its routers' threads, once they have decided what waits."""
         for decider in self.routers:
             decider.close()
+        if self.lifecycle is not None:
+            self.lifecycle.close()
 
 
 def open_gateway(
@@ -78,7 +87,8 @@ def open_gateway(
     keys_file: str | None,
     metrics: Metrics,
     upstreams: Upstreams,
-    budgets: Budgets | None,
+    budgets: Budgeting | None,
+    lifecycle: Lifecycle | None = None,
 ) -> Gateway:
     """Make a gateway from the files as they are now.
 
@@ -89,6 +99,7 @@ def open_gateway(
         metrics: What is counted.
         upstreams: Connections to upstreams.
         budgets: What keys have spent.
+        lifecycle: Whose routers and LLMs are served too; a must where there are no other routers.
 
     Raises:
         LLMRouterError: One of the files cannot be used, or a router fails.
@@ -100,30 +111,30 @@ def open_gateway(
         if str(engine.name) in engines:
             raise ConfigError(option.config, f"the router {engine.name!r} is named twice")
         engines[str(engine.name)] = engine
-    configs = [option.config for option in options]
-    first = next(iter(engines.values()))
-    settings = read_settings(first.router.cfg, configs[0])
-    candidates = candidates_of(
-        [
-            (engine.router.cfg, engine.router.llm_data, config)
-            for engine, config in zip(engines.values(), configs, strict=True)
-        ],
-        settings,
-        upstreams.turns,
-    )
+    sources: list[
+        tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]], str | os.PathLike[str] | None]
+    ] = [
+        (engine.router.cfg, engine.router.llm_data, option.config)
+        for engine, option in zip(engines.values(), options, strict=True)
+    ]
+    if lifecycle is not None:
+        sources.append((lifecycle.models.config, lifecycle.models.candidates, lifecycle.models.source))
+    settings = read_settings(sources[0][0], sources[0][2])
+    candidates = candidates_of(sources, settings, upstreams.turns)
     for name in (AUTO, *engines):
         if name in candidates:
             raise ConfigError(
-                configs[0],
+                sources[0][2],
                 f"a candidate is named {name!r}, as a router is; clients could not tell them apart",
             )
     deciders = {name: decider_for(engine, metrics, settings) for name, engine in engines.items()}
     return Gateway(
         settings,
-        {AUTO: next(iter(deciders.values())), **deciders},
+        {AUTO: next(iter(deciders.values())), **deciders} if deciders else {},
         candidates,
         keys,
         metrics,
         upstreams,
         budgets,
+        lifecycle,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import socket
 
@@ -16,6 +17,8 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         routers: The routers to serve, the default first.
+        lifecycle: The database of the lifecycle to serve; None: none is served.
+        config: The first configuration, which lists the lifecycle's LLMs.
         keys_file: Who may ask; None: everybody on this machine.
         access_log: File of the access log; None: standard error.
         block: Plugins to leave out.
@@ -25,12 +28,27 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     routers: tuple[RouterOption, ...]
+    lifecycle: str | None = None
+    config: str = ""
     keys_file: str | None = None
     access_log: str | None = None
     block: tuple[str, ...] = ()
     use_directories: bool = True
     debug: bool = False
     workers: int = 1
+
+
+def require_lifecycle() -> None:
+    """Check that the package is installed that a lifecycle needs.
+
+    Raises:
+        LLMRouterError: It is not.
+    """
+    if importlib.util.find_spec("llmrouter_lifecycle") is None:
+        raise LLMRouterError(
+            "--lifecycle needs a package that is not installed; run: "
+            "pip install 'llmrouter-server[lifecycle]'"
+        )
 
 
 def check_host(host: str, keys_file: str | None) -> None:

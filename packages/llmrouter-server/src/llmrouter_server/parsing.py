@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -30,6 +30,7 @@ class _Common(msgspec.Struct, kw_only=True):
         n: Number of answers.
         tools: That the LLM may call.
         functions: The same, by their older name.
+        routing_constraint: What a router of the lifecycle is to keep to.
     """
 
     model: str | None = None
@@ -40,6 +41,10 @@ class _Common(msgspec.Struct, kw_only=True):
     n: Annotated[float, msgspec.Meta(ge=1, le=128)] | None = None
     tools: list[dict[str, Any]] | None = None
     functions: list[dict[str, Any]] | None = None
+    routing_constraint: Any = None
+
+    # Whether the answer tells its cost beside what the OpenAI protocol has.
+    tells_cost: ClassVar[bool] = False
 
     @property
     def answer_tokens(self) -> float | None:
@@ -64,6 +69,12 @@ class ChatAsked(_Common, kw_only=True):
     def conversation(self) -> Sequence[Mapping[str, Any]]:
         """The messages."""
         return self.messages
+
+
+class LifecycleChatAsked(ChatAsked, kw_only=True):
+    """The same, at the endpoint of the lifecycle."""
+
+    tells_cost: ClassVar[bool] = True
 
 
 class TextAsked(_Common, kw_only=True):

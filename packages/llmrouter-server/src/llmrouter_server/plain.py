@@ -6,7 +6,7 @@ import msgspec
 
 from llmrouter_server.asgi import Response
 from llmrouter_server.call import Call
-from llmrouter_server.parsing import Fields, decode_fields, with_fields
+from llmrouter_server.parsing import Fields, decode_fields, encode, with_fields
 from llmrouter_server.report import headers_of
 from llmrouter_server.upstream import Answer, Fault
 
@@ -28,7 +28,10 @@ async def plain_answer(call: Call, answer: Answer) -> Response:
     report.upstream_model = fields.get("model")
     report.cost = call.cost
     call.answered()
-    body = with_fields(fields, model=call.candidate.own_name, llmrouter=report.encode())
+    changed = {"model": call.candidate.own_name, "llmrouter": report.encode()}
+    if call.asked.tells_cost:
+        changed["cost"] = msgspec.Raw(encode(report.cost))
+    body = with_fields(fields, **changed)
     return Response(body, headers=headers_of(report))
 
 

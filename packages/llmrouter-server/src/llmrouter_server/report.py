@@ -28,6 +28,7 @@ class Report(msgspec.Struct, kw_only=True):
         confidence: As in `RoutingDecision`.
         expected_cost: As in `RoutingDecision`.
         constraint: As in `RoutingDecision`.
+        constraint_met: Whether the choice keeps to it; null where there is none.
         router: As in `RoutingDecision`; null where the client named the candidate.
         router_version: As in `RoutingDecision`.
         latency_ms: As in `RoutingDecision`.
@@ -45,6 +46,7 @@ class Report(msgspec.Struct, kw_only=True):
     confidence: float | None = None
     expected_cost: float | None = None
     constraint: Any = None
+    constraint_met: bool | None = None
     router: str | None = None
     router_version: str | None = None
     latency_ms: float | None = None
@@ -76,6 +78,7 @@ def report_of(decision: RoutingDecision | None, model: str, attempts: int, reque
         confidence=decision.confidence,
         expected_cost=decision.expected_cost,
         constraint=decision.constraint,
+        constraint_met=None if decision.constraint is None else (decision.extra or {}).get("constraint_met"),
         router=decision.router,
         router_version=decision.router_version,
         latency_ms=decision.latency_ms,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from llmrouter import decision as decisions
@@ -11,7 +12,7 @@ from llmrouter_server.answering import chat_completions, completions
 from llmrouter_server.asgi import Request, Response
 from llmrouter_server.choosing import choose
 from llmrouter_server.errors import GatewayError
-from llmrouter_server.gateway import AUTO, Gateway
+from llmrouter_server.gateway import AUTO
 from llmrouter_server.health import Health
 from llmrouter_server.metrics import GATHER_SECONDS
 from llmrouter_server.parsing import RouteAsked, encode, parser_of
@@ -21,8 +22,8 @@ from llmrouter_server.routes import Route, Routes
 _parse_route = parser_of(RouteAsked)
 
 
-def gateway_routes() -> Routes:
-    """Return the routes of the gateway."""
+def gateway_routes(others: Iterable[Route] = ()) -> Routes:
+    """Return the routes of the gateway, and others beside them."""
     health = Health()
     return Routes(
         [
@@ -35,6 +36,7 @@ def gateway_routes() -> Routes:
             Route("GET", "/healthz", healthz),
             Route("GET", "/readyz", health.readyz),
             Route("GET", "/openapi.json", description),
+            *others,
         ]
     )
 
@@ -58,13 +60,13 @@ async def route(request: Request) -> Response:
 
 async def models(request: Request) -> Response:
     """List what clients may name as ``model``."""
-    return Response(encode({"object": "list", "data": list(_models(request.gateway).values())}))
+    return Response(encode({"object": "list", "data": list((await _models(request)).values())}))
 
 
 async def model(request: Request) -> Response:
     """Tell of one."""
     name = request.arguments["id"]
-    found = _models(request.gateway).get(name)
+    found = (await _models(request)).get(name)
     if found is None:
         raise GatewayError(404, f"The model {name!r} does not exist.", param="model", code="model_not_found")
     return Response(encode(found))
@@ -86,7 +88,8 @@ async def description(request: Request) -> Response:
     return Response(openapi.document(request.gateway.keys is not None))
 
 
-def _models(gateway: Gateway) -> dict[str, dict[str, Any]]:
+async def _models(request: Request) -> dict[str, dict[str, Any]]:
+    gateway = request.gateway
     found = {
         name: _model(
             name, "llmrouter", {"kind": "router", "router": decider.name, "candidates": decider.candidates}
@@ -103,6 +106,9 @@ def _models(gateway: Gateway) -> dict[str, dict[str, Any]]:
             "supports": None if endpoint.features is None else sorted(endpoint.features),
         }
         found[name] = _model(name, endpoint.service.name if endpoint.service else "llmrouter", told)
+    if gateway.lifecycle is not None:
+        for name in await gateway.lifecycle.routers(request.key):
+            found[name] = _model(name, "llmrouter", {"kind": "router", "router": name})
     return found
 
 

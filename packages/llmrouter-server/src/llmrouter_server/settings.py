@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         max_concurrency: Requests worked on at once by one worker; more are refused.
         max_batch: Requests put to the router at once.
         max_request_bytes: Size of a request's body.
+        max_job_bytes: Size of the body of a request for a training job.
         max_answer_bytes: Size of an upstream's answer, of a streamed one too.
         max_event_bytes: Size of one event of a streamed answer.
     """
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_concurrency: Count = 1024
     max_batch: Count = 64
     max_request_bytes: Bytes = 10 << 20
+    max_job_bytes: Bytes = 64 << 20
     max_answer_bytes: Bytes = 64 << 20
     max_event_bytes: Bytes = 8 << 20
 

@@ -10,7 +10,7 @@ import msgspec
 from llmrouter_server.asgi import Response
 from llmrouter_server.call import Call
 from llmrouter_server.errors import GatewayError
-from llmrouter_server.parsing import Fields, decode_fields, with_fields
+from llmrouter_server.parsing import Fields, decode_fields, encode, with_fields
 from llmrouter_server.report import headers_of
 from llmrouter_server.sse import DONE, EventSplitter, event_of, split_event
 from llmrouter_server.upstream import Answer, Fault
@@ -144,6 +144,8 @@ class Relay:
             report.upstream_model = fields.get("model")
             report.cost = call.cost
             changed["llmrouter"] = report.encode()
+            if call.asked.tells_cost:
+                changed["cost"] = msgspec.Raw(encode(report.cost))
         self._begun = True
         return event_of(with_fields(fields, **changed), others)
 

@@ -7,17 +7,18 @@ import logging
 import os
 import signal
 import socket
-import sys
 import tempfile
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import cast
 
 import msgspec
 
 from llmrouter.errors import LLMRouterError
+from llmrouter_server.jobs import JobWorker, program
 from llmrouter_server.options import ServeOptions
 from llmrouter_server.worker import UNUSABLE, configure_logging
 
@@ -41,15 +42,22 @@ class Supervisor:
         listener: The listening socket.
         count: Number of workers.
         ready: Called once, when all answer requests.
+        does_jobs: Whether to keep a process that does the lifecycle's training jobs, too.
     """
 
     def __init__(
-        self, options: ServeOptions, listener: socket.socket, count: int, ready: Callable[[], None]
+        self,
+        options: ServeOptions,
+        listener: socket.socket,
+        count: int,
+        ready: Callable[[], None],
+        does_jobs: bool = False,
     ) -> None:
         self._options = options
         self._listener = listener
         self._count = count
         self._ready = ready
+        self._jobs = JobWorker(options) if does_jobs else None
         self._workers: dict[int, Process] = {}
         self._started: set[int] = set()
         self._announced = False
@@ -73,8 +81,11 @@ class Supervisor:
         self._stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._tell, signal.SIGHUP)
-        await asyncio.gather(*(self._keep(place, folder) for place in range(self._count)))
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        keeping = [self._keep(partial(self._work, place, folder)) for place in range(self._count)]
+        if self._jobs is not None:
+            keeping.append(self._keep(self._jobs.work))
+        await asyncio.gather(*keeping)
 
     def _stop(self) -> None:
         # The workers close theirs; while this one is open, connections would wait for nobody.
@@ -82,20 +93,34 @@ class Supervisor:
         self._stopping.set()
         # A second signal reaches the workers too, and has them end at once.
         self._tell(signal.SIGTERM)
+        if self._jobs is not None:
+            self._jobs.stop()
+
+    def _hang_up(self) -> None:
+        self._tell(signal.SIGHUP)
+        if self._jobs is not None:
+            self._jobs.restart()
 
     def _tell(self, number: signal.Signals) -> None:
         for worker in self._workers.values():
             if worker.returncode is None:
                 worker.send_signal(number)
 
-    async def _keep(self, place: int, folder: str) -> None:
-        """Keep one worker running."""
+    async def _keep(self, work: Callable[[], Awaitable[int | None]]) -> None:
+        """Keep one worker running.
+
+        Args:
+            work: Runs it until it ends, and returns its exit status; None: it ended because it was to be
+                replaced.
+        """
         delay = _FIRST_DELAY
         while not self._stopping.is_set():
             since = monotonic()
-            status = await self._work(place, folder)
+            status = await work()
             if self._stopping.is_set():
                 return
+            if status is None:
+                continue
             if status == UNUSABLE and not self._announced:
                 # The others cannot either.
                 self._unusable = True
@@ -112,13 +137,8 @@ class Supervisor:
     async def _work(self, place: int, folder: str) -> int:
         """Start a worker, and return its exit status once it has ended."""
         listener = self._listener.fileno()
-        # Not through the current folder, which would hide modules behind files there.
-        safe = ["-P"] if sys.version_info >= (3, 11) else []
         worker = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *safe,
-            "-m",
-            "llmrouter_server.worker",
+            *program("llmrouter_server.worker"),
             str(listener),
             stdin=PIPE,
             stdout=PIPE,

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvicorn
@@ -27,13 +27,16 @@ from llmrouter_server import tracing
 from llmrouter_server.access_log import AccessLog
 from llmrouter_server.app import Application
 from llmrouter_server.auth import Keys, stamp_of
-from llmrouter_server.budgets import Budgets
+from llmrouter_server.budgets import Budgeting, Budgets
 from llmrouter_server.gateway import Gateway, open_gateway
 from llmrouter_server.metrics import Metrics
-from llmrouter_server.options import ServeOptions
+from llmrouter_server.options import ServeOptions, require_lifecycle
 from llmrouter_server.protocol import BoundedProtocol
 from llmrouter_server.service import gateway_routes
 from llmrouter_server.upstream import Upstreams
+
+if TYPE_CHECKING:
+    from llmrouter_server.lifecycle.process import LifecycleProcess
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +77,12 @@ class Worker:
         self._registry = registry
         self._ready = ready
         self._metrics = Metrics()
-        self._budgets = Budgets(options.keys_file) if options.keys_file is not None else None
+        self._lifecycle = _lifecycle(options)
+        self._budgets: Budgeting | None = None
+        if self._lifecycle is not None:
+            self._budgets = self._lifecycle.budgets
+        elif options.keys_file is not None:
+            self._budgets = Budgets(options.keys_file)
         self._reloading: asyncio.Task[None] | None = None
         self._again = False
 
@@ -90,7 +98,8 @@ class Worker:
         log = AccessLog(self._options.access_log)
         try:
             gateway = self._open()
-            self._app = Application(gateway, gateway_routes(), log)
+            others = () if self._lifecycle is None else self._lifecycle.routes
+            self._app = Application(gateway, gateway_routes(others), log)
             _spare_the_collector()
             server = make_server(self._app, gateway.settings.shutdown_seconds)
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -108,7 +117,9 @@ class Worker:
         finally:
             await self._upstreams.close()
             log.close()
-            if self._budgets is not None:
+            if self._lifecycle is not None:
+                self._lifecycle.close()
+            elif self._budgets is not None:
                 self._budgets.close()
             tracing.stop()
 
@@ -123,6 +134,7 @@ class Worker:
             self._metrics,
             self._upstreams,
             self._budgets,
+            None if self._lifecycle is None else self._lifecycle.open(self._options.config),
         )
 
     async def _announce(self, server: uvicorn.Server) -> None:
@@ -196,6 +208,15 @@ def let_idle_threads_sleep(environ: MutableMapping[str, str]) -> None:
     when torch is imported.
     """
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _lifecycle(options: ServeOptions) -> LifecycleProcess | None:
+    if options.lifecycle is None:
+        return None
+    require_lifecycle()
+    from llmrouter_server.lifecycle.process import LifecycleProcess
+
+    return LifecycleProcess(options.lifecycle)
 
 
 def _spare_the_collector() -> None:

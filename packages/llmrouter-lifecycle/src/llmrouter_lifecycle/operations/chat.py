@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,21 @@ import msgspec
 from llmrouter.completion.messages import estimate_tokens, query_of
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import CompletionError, RoutingError
+from llmrouter.routing import ALLOWED
 from llmrouter_lifecycle.constraints import PARAM, check_constraint
 from llmrouter_lifecycle.errors import InvalidParameterError, LifecycleError, UpstreamError
 from llmrouter_lifecycle.home import Caller, Home
-from llmrouter_lifecycle.names import check_version
+from llmrouter_lifecycle.names import check_version, full_name
 from llmrouter_lifecycle.store import accounts
 from llmrouter_lifecycle.training.estimate import answer_tokens
 from llmrouter_lifecycle.training.requests import check_request, parameters_of
 
 _ROUTER = re.compile(r"organizations/([^/]+)/routers/([^/]+)(?:/versions/([^/]+))?")
+# What an answer tells of a decision.
+_TOLD = (
+    *("router", "router_version", "scores", "confidence", "expected_cost", "constraint"),
+    *("fallback", "fallback_reason", "extra"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,17 +34,32 @@ class Choice:
     """Which LLM a request goes to.
 
     Attributes:
+        llm: Its name in the catalogue.
         decision: Of the router; None where the request named the LLM.
-        router: The full name and version of the router, or None.
     """
 
     llm: str
     decision: RoutingDecision | None = None
-    router: tuple[str, int] | None = None
 
 
-def choose(home: Home, caller: Caller, request: Mapping[str, Any]) -> Choice:
+def is_router(model: object) -> bool:
+    """Whether a request's ``model`` names a router, which need not exist."""
+    return isinstance(model, str) and _ROUTER.fullmatch(model) is not None
+
+
+def choose(
+    home: Home,
+    caller: Caller,
+    request: Mapping[str, Any],
+    allowed: Callable[[Collection[str]], list[str]] | None = None,
+) -> Choice:
     """Return which LLM a request goes to, by its ``model`` and its ``routing_constraint``.
+
+    Args:
+        home: Where the routers are.
+        caller: Whoever asks.
+        request: A chat request.
+        allowed: Tells which of a router's LLMs may be chosen; by default all.
 
     Raises:
         ResourceNotFoundError: There is no such LLM, router or version.
@@ -61,11 +82,15 @@ def choose(home: Home, caller: Caller, request: Mapping[str, Any]) -> Choice:
     query: dict[str, Any] = {"query": query_of(request["messages"])}
     if constraint is not None:
         query[PARAM] = constraint
+    if allowed is not None:
+        query[ALLOWED] = allowed(policy.qualities)
     try:
         decision = policy.decide(request, query)
     except RoutingError as error:
         raise LifecycleError(f"the router {id!r} failed: {error}") from error
-    return Choice(decision.model_name, decision, (f"organizations/{caller.org}/routers/{id}", found.version))
+    name = full_name(caller.org, "routers", id)
+    decision = msgspec.structs.replace(decision, router=name, router_version=str(found.version))
+    return Choice(decision.model_name, decision)
 
 
 def chat(home: Home, caller: Caller, query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
@@ -91,11 +116,9 @@ def chat(home: Home, caller: Caller, query: Mapping[str, Any], body: Mapping[str
 
 
 def _told(choice: Choice, upstream_model: str | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"upstream_model": upstream_model}
-    if choice.decision is not None and choice.router is not None:
+    told: dict[str, Any] = {"model_name": choice.llm, "upstream_model": upstream_model}
+    if choice.decision is not None:
         decision = msgspec.to_builtins(choice.decision)
-        told["router"], told["router_version"] = choice.router
-        for key in ("scores", "expected_cost", "constraint", "fallback_reason"):
-            told[key] = decision[key]
-        told.update(decision["extra"] or {})
+        told |= {key: decision[key] for key in _TOLD}
+        told["constraint_met"] = (choice.decision.extra or {}).get("constraint_met")
     return told

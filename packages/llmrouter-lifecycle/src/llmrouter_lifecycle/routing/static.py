@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmrouter.decision import RoutingDecision
+from llmrouter.routing import ALLOWED
 from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.training.estimate import answer_tokens
 
@@ -27,10 +28,11 @@ class StaticPolicy:
             self.qualities[name] = max(quality, self.qualities.get(name, 0.0))
 
     def decide(self, request: Mapping[str, Any], query: Mapping[str, Any]) -> RoutingDecision:
-        """Choose the LLM for a request; `query` holds its text and its constraint."""
+        """Choose the LLM for a request; `query` has text, constraint, and which may be chosen."""
         costs = {name: self._cost(name, request) for name in self.qualities}
         constraint = query.get("routing_constraint") or {}
-        names = sorted(self.qualities)
+        among = query.get(ALLOWED)
+        names = sorted(self.qualities if among is None else self.qualities.keys() & set(among))
         allowed, limit, fallback = names, None, None
         if told := constraint.get("cost_constraint"):
             limit = told.get("numeric_value")

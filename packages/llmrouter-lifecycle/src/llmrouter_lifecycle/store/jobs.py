@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from llmrouter_lifecycle.errors import ConflictError, ResourceNotFoundError
 from llmrouter_lifecycle.store.accounts import Account
 from llmrouter_lifecycle.store.database import Database
+from llmrouter_lifecycle.store.encoding import canonical_json, encode_json
 from llmrouter_lifecycle.store.schema import calls, jobs, requests, reservations, tasks
 
 RUNNING = "RUNNING"
@@ -82,13 +82,11 @@ class Jobs:
 
     def create(self, job: Job, bodies: Sequence[dict[str, Any]]) -> Job:
         """Add a job with its requests; workers begin with it at once."""
-        rows = [
-            {"org": job.org, "job": job.id, "request_index": index, "body": body}
-            for index, body in enumerate(bodies)
-        ]
+        columns = ("org", "job", "request_index", "body")
+        rows = [(job.org, job.id, index, encode_json(body)) for index, body in enumerate(bodies)]
         with self._database.write() as connection:
             connection.execute(insert(jobs).values(**job.__dict__))
-            connection.execute(insert(requests), rows)
+            self._database.insert_many(connection, requests, columns, rows)
             connection.execute(insert(tasks), _tasks(job, len(rows)))
         return job
 
@@ -234,8 +232,7 @@ def end_job(connection: Connection, id: str, status: str, error: str | None) -> 
 
 def digest_of_requests(bodies: Sequence[dict[str, Any]]) -> str:
     """Return a digest of requests that does not hang on how their JSON was written."""
-    text = json.dumps(bodies, sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{hashlib.sha256(canonical_json(bodies)).hexdigest()}"
 
 
 def _tasks(job: Job, count: int) -> list[dict[str, Any]]:

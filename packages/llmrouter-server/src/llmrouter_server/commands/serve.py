@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 @click.option(
     "--router",
     "routers",
-    required=True,
     multiple=True,
     metavar="NAME",
     help="Name of a router to serve; the first is the default, 'auto'. May be given several times.",
@@ -55,6 +54,15 @@ if TYPE_CHECKING:
 @click.option(
     "--access-log", type=click.Path(), help="File to append the access log to.  [default: standard error]"
 )
+@click.option(
+    "--lifecycle",
+    metavar="DATABASE",
+    help="Serve the lifecycle of routers too, from an SQLite file or postgresql://…, with the LLMs of the "
+    "(first) configuration.",
+)
+@click.option(
+    "--no-worker", is_flag=True, help="Leave training jobs to workers started by 'llmrouter jobs worker'."
+)
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks of errors.")
 @click.pass_context
 def serve(
@@ -67,6 +75,8 @@ def serve(
     workers: int,
     keys_file: str | None,
     access_log: str | None,
+    lifecycle: str | None,
+    no_worker: bool,
     debug: bool,
 ) -> None:
     """Serve routers over the OpenAI protocol.
@@ -77,12 +87,17 @@ def serve(
 
     \b
     llmrouter serve --router randomrouter --config config.yaml
+    llmrouter serve --config config.yaml --lifecycle lifecycle.sqlite --keys-file keys.json
     curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
         -d '{"model": "auto", "messages": [{"role": "user", "content": "What is AI?"}]}'
     """
     from llmrouter_server.gateway import RouterOption
-    from llmrouter_server.options import ServeOptions, check_host, listen
+    from llmrouter_server.options import ServeOptions, check_host, listen, require_lifecycle
 
+    if lifecycle is not None:
+        require_lifecycle()
+    elif not routers:
+        raise click.UsageError("give a --router to serve, or a --lifecycle")
     if len(configs) not in (1, len(routers)):
         raise click.UsageError("give one --config for each --router, in their order, or one for all")
     check_host(host, keys_file)
@@ -95,6 +110,8 @@ def serve(
             RouterOption(name, config, load_model_path if number == 0 else None)
             for number, (name, config) in enumerate(named)
         ),
+        lifecycle=lifecycle,
+        config=configs[0],
         keys_file=keys_file,
         access_log=access_log,
         block=tuple(getattr(app, "block", ())),
@@ -104,10 +121,11 @@ def serve(
     )
     listener = listen(host, port)
     try:
-        if workers > 1:
+        does_jobs = lifecycle is not None and not no_worker
+        if workers > 1 or does_jobs:
             from llmrouter_server.supervisor import Supervisor
 
-            Supervisor(options, listener, workers, lambda: _say_where(listener, options)).run()
+            Supervisor(options, listener, workers, lambda: _say_where(listener, options), does_jobs).run()
         else:
             _serve_here(options, listener, _registry(app))
     finally:
@@ -135,10 +153,18 @@ def _say_where(listener: socket.socket, options: ServeOptions) -> None:
 
     url = address_of(listener)
     key = "" if options.keys_file is None else " -H 'Authorization: Bearer KEY'"
+    served = [router.name for router in options.routers]
+    if options.lifecycle is not None:
+        served.append("the lifecycle of routers")
+    if options.routers:
+        example = (
+            f"curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' "
+            '-d \'{"model": "auto", "messages": [{"role": "user", "content": "What is AI?"}]}\''
+        )
+    else:
+        example = f"curl {url}/v1/models{key}"
     click.echo(
-        f"llmrouter serves {', '.join(router.name for router in options.routers)} on {url}\n"
-        f"Try: curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' "
-        '-d \'{"model": "auto", "messages": [{"role": "user", "content": "What is AI?"}]}\'\n'
+        f"llmrouter serves {', '.join(served)} on {url}\nTry: {example}\n"
         f"For OpenAI clients the base URL is {url}/v1; Ctrl-C stops.",
         err=True,
     )
