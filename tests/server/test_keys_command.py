@@ -26,7 +26,7 @@ def test_a_key_is_printed_once_and_kept_as_its_digest(invoke: Invoke) -> None:
             "name": "ann",
             "sha256": hashlib.sha256(key.encode()).hexdigest(),
             "org": "default",
-            "scopes": ["chat", "read"],
+            "scopes": ["chat", "read", "write"],
             "budget_usd": None,
         }
     ]

@@ -39,7 +39,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     name: Annotated[str, msgspec.Meta(pattern=f"^{NAME.pattern}$")]
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     org: Annotated[str, msgspec.Meta(pattern=f"^{NAME.pattern}$")] = DEFAULT_ORG
-    scopes: tuple[Scope, ...] = ("chat", "read")
+    scopes: tuple[Scope, ...] = SCOPES
     budget_usd: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
@@ -75,7 +75,7 @@ def read_keys(path: str | os.PathLike[str]) -> list[Key]:
 def create_key(
     path: str | os.PathLike[str],
     name: str,
-    scopes: Sequence[Scope] = ("chat", "read"),
+    scopes: Sequence[Scope] = SCOPES,
     org: str = DEFAULT_ORG,
     budget_usd: float | None = None,
 ) -> str:

@@ -36,13 +36,13 @@ def keys() -> None:
     "scopes",
     multiple=True,
     type=click.Choice(SCOPES),
-    help="What it may do; several times for several.  [default: chat and read]",
+    help="What it may do; several times for several.  [default: all]",
 )
 @click.option("--org", default=DEFAULT_ORG, show_default=True, help="Organisation that it belongs to.")
 @click.option("--budget", type=click.FloatRange(min=0), help="What it may spend in all, in USD.")
 def create(name: str, path: str, scopes: tuple[Scope, ...], org: str, budget: float | None) -> None:
     """Create a key and print it: it is shown now and never again."""
-    secret = key_file.create_key(path, name, scopes or ("chat", "read"), org, budget)
+    secret = key_file.create_key(path, name, scopes or SCOPES, org, budget)
     click.echo(secret)
     click.echo(f"This is the key {name!r}. Keep it: {path} holds its digest alone.", err=True)
 
