@@ -268,7 +268,8 @@ def test_a_job_of_60_mb_is_taken_in_time_and_nobody_waits_for_it(start: Start) -
         ended.set()
         thread.join()
         assert job.json()["status"] == "RUNNING"
-        assert min(taken) < 2
+        # On a quiet machine it takes some one second; clients give up after five.
+        assert min(taken) < 5
         assert slowest < 2
         started = time.monotonic()
         assert client.routers.poll_training_job(job.json()["name"]).status == "RUNNING"

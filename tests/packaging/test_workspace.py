@@ -22,6 +22,7 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 DISTRIBUTIONS = {
     "importlib_metadata": "importlib-metadata",
     "llmrouter": "llmrouter-core",
+    "llmrouter_lifecycle": "llmrouter-lifecycle",
     "llmrouter_pareto": "llmrouter-pareto",
     "faiss": "faiss-cpu",
     "opentelemetry": "opentelemetry-sdk",
@@ -41,7 +42,7 @@ COME_WITH_CORE = {
 # httptools, SQLAlchemy psycopg; the exporter is a part of opentelemetry.
 NOT_IMPORTED = {"tomli", "wordllama", "httptools", "psycopg", "opentelemetry-exporter-otlp-proto-http"}
 # Packages that build on others beside core.
-BUILD_ON = {"llmrouter-lifecycle": {"llmrouter_pareto"}}
+BUILD_ON = {"llmrouter-lifecycle": {"llmrouter_pareto"}, "llmrouter-server": {"llmrouter_lifecycle"}}
 NEED_TORCH = {f"llmrouter/models/{module}.py" for module in ("checkpoint", "features", "meta_router")}
 
 each_package = pytest.mark.parametrize("name", PACKAGES)

@@ -41,3 +41,8 @@ class TrainedPolicy:
             limit = seen.pop("max_completion_tokens")
             seen["max_tokens"] = min(limit, seen.get("max_tokens", limit))
         return self._engine.decide({**query, **seen, "messages": request["messages"]})
+
+
+def import_routers() -> None:
+    """Import what the policies need, which takes seconds, so that no request waits for it."""
+    import llmrouter_pareto.router  # noqa: F401

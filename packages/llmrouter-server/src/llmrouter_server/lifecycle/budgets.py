@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from llmrouter_lifecycle.errors import BudgetExceededError
 from llmrouter_lifecycle.store import accounts
@@ -85,9 +82,9 @@ class LifecycleBudgets:
     def _settle(self, account: Account, id: str | None, usd: float) -> None:
         try:
             accounts.settle(self._database, account, id, usd)
-        except SQLAlchemyError as error:
-            logger.error("What the key %r spent, %.6f USD, cannot be written: %s", account.name, usd, error)
+        except Exception:  # whatever the database says, nobody waits who could be told
+            logger.exception("What the key %r spent, %.6f USD, cannot be written", account.name, usd)
 
     def _give_back(self, account: Account, reserving: Future[str | None]) -> None:
-        with contextlib.suppress(BudgetExceededError, SQLAlchemyError):
+        if reserving.exception() is None:
             self._settle(account, reserving.result(), 0.0)

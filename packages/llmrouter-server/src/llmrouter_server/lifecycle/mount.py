@@ -18,6 +18,7 @@ from llmrouter_lifecycle.names import full_name
 from llmrouter_lifecycle.operations import chat
 from llmrouter_lifecycle.rest import error_reply
 from llmrouter_lifecycle.routing.fallbacks import next_choices
+from llmrouter_lifecycle.routing.trained import import_routers
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_server import tracing
 from llmrouter_server.choosing import Choice
@@ -148,6 +149,6 @@ def _request_of(asked: Asked) -> dict[str, Any]:
 
 def _import_routers() -> None:
     try:
-        import llmrouter_pareto.router  # noqa: F401
+        import_routers()
     except Exception:
         logger.exception("What trained routers need cannot be imported")
