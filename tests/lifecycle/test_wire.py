@@ -328,7 +328,11 @@ def test_a_body_that_is_no_json_is_400(http: httpx2.Client) -> None:
         sent = http.post(f"{ROOT}/routers?routerId=r", content=body, headers=JSON)
         check_error(sent, 400)
     # A page of the web cannot send this without asking first.
-    check_error(http.post(f"{ROOT}/routers?routerId=r", content=b"{}"), 415)
+    kind = {"content-type": "text/plain"}
+    check_error(http.post(f"{ROOT}/routers?routerId=r", content=b"{}", headers=kind), 415)
+    # With a key, which no page in a browser sends by itself, JSON may come unnamed.
+    check_error(http.post(f"{ROOT}/routers?routerId=r", content=b"{"), 400)
+    check_error(http.post(f"{ROOT}/routers?routerId=r", content=b"{}"), 400)
     check_error(http.get("/nothing"), 404)
 
 

@@ -93,7 +93,7 @@ class Request:
         self._watcher: asyncio.Task[None] | None = None
 
     async def json_body(self, limit: int | None = None, *, optional: bool = False) -> bytes:
-        """Return the body, which must say that it is JSON.
+        """Return the body, which must say that it is JSON, or say nothing and come with a key.
 
         Args:
             limit: The most bytes it may have; by default as the settings say.
@@ -104,7 +104,8 @@ class Request:
         """
         if optional and self._has_no_body:
             return b""
-        kind = self.headers.get(b"content-type", b"")
+        # A page in a browser may send a body of no kind from wherever it is, but no key with it.
+        kind = self.headers.get(b"content-type", b"" if self.key is None else JSON)
         if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
             raise GatewayError(
                 415, "The body must be JSON: send it with 'Content-Type: application/json'.", code="not_json"
