@@ -5,12 +5,26 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from llmrouter_lifecycle.errors import BudgetExceededError
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_lifecycle.store.schema import accounts, reservations
+
+# Made once, for to make them takes as long as the database takes for them.
+_SPENT = select(accounts.c.spent).where(
+    accounts.c.org == bindparam("org"), accounts.c.account == bindparam("account")
+)
+_HELD = select(func.sum(reservations.c.usd)).where(
+    reservations.c.org == bindparam("org"),
+    reservations.c.account == bindparam("account"),
+    # Those of jobs go with their worker.
+    reservations.c.job.is_not(None) | (reservations.c.created > bindparam("since")),
+)
+_STANDING = select(_SPENT.scalar_subquery(), _HELD.scalar_subquery())
+_RESERVE = insert(reservations)
 
 # Seconds after which a call that was never settled is taken to have ended with its process.
 FORGOTTEN = 900.0
@@ -33,25 +47,18 @@ class Account:
 
 def spent(connection: Connection, account: Account) -> float:
     """Return what an account spent, in USD."""
-    query = select(accounts.c.spent).where(accounts.c.org == account.org, accounts.c.account == account.name)
-    return float(connection.scalar(query) or 0.0)
+    return float(connection.scalar(_SPENT, _who(account)) or 0.0)
 
 
-def reserved(connection: Connection, account: Account) -> float:
-    """Return what an account's calls in flight are expected to cost, in USD."""
-    query = select(func.sum(reservations.c.usd)).where(
-        reservations.c.org == account.org,
-        reservations.c.account == account.name,
-        # Those of jobs go with their worker.
-        or_(reservations.c.job.is_not(None), reservations.c.created > time.time() - FORGOTTEN),
-    )
-    return float(connection.scalar(query) or 0.0)
+def standing(connection: Connection, account: Account) -> tuple[float, float]:
+    """Return what an account spent, and what its calls in flight are expected to cost, in USD."""
+    paid, held = connection.execute(_STANDING, {**_who(account), "since": time.time() - FORGOTTEN}).one()
+    return float(paid or 0.0), float(held or 0.0)
 
 
 def pay(database: Database, connection: Connection, account: Account, usd: float) -> None:
     """Add to what an account spent, as part of a transaction."""
-    row = {"org": account.org, "account": account.name, "spent": usd}
-    database.insert_or_add(connection, accounts, row, "spent")
+    database.insert_or_add(connection, accounts, _row(account, usd), "spent")
 
 
 def reserve(database: Database, account: Account, usd: float | None, owner: str) -> str | None:
@@ -70,34 +77,35 @@ def reserve(database: Database, account: Account, usd: float | None, owner: str)
         return None
     with database.write() as connection:
         database.lock(connection, accounts.name, account.org, account.name)
-        left = account.budget_usd - spent(connection, account) - reserved(connection, account)
+        left = account.budget_usd - sum(standing(connection, account))
         if left <= 0 or (usd or 0.0) > left:
             raise BudgetExceededError(
                 f"the key {account.name!r} has {max(left, 0):.6g} USD of {account.budget_usd:g} left, this "
                 f"call is expected to cost {'an unknown amount' if usd is None else f'{usd:.6g} USD'}"
             )
         id = uuid.uuid4().hex
-        connection.execute(
-            insert(reservations).values(
-                id=id,
-                org=account.org,
-                account=account.name,
-                owner=owner,
-                usd=usd or 0.0,
-                created=time.time(),
-            )
-        )
+        row = {**_who(account), "id": id, "owner": owner, "usd": usd or 0.0, "created": time.time()}
+        connection.execute(_RESERVE, row)
     return id
 
 
 def settle(database: Database, account: Account, reservation: str | None, usd: float | None) -> None:
     """Pay for a call that ended, and release what was set aside for it; an unknown cost is not paid."""
-    if reservation is None:
-        if usd:
-            with database.write_once() as connection:
-                pay(database, connection, account, usd)
+    release = delete(reservations).where(reservations.c.id == reservation)
+    if reservation is None and not usd:
         return
-    with database.write() as connection:
-        connection.execute(delete(reservations).where(reservations.c.id == reservation))
-        if usd:
+    with database.write_once() as connection:
+        if not usd:
+            connection.execute(release)
+        elif reservation is None:
             pay(database, connection, account, usd)
+        else:
+            database.insert_or_add(connection, accounts, _row(account, usd), "spent", release)
+
+
+def _who(account: Account) -> dict[str, str]:
+    return {"org": account.org, "account": account.name}
+
+
+def _row(account: Account, usd: float) -> dict[str, Any]:
+    return {**_who(account), "spent": usd}

@@ -157,9 +157,8 @@ class Calls:
             lefts.append((f"the job's budget of {budget:g} USD", budget - spent, float(held or 0)))
         if (budget := job.payer.budget_usd) is not None:
             self._database.lock(connection, "accounts", job.org, job.account)
-            left = budget - accounts.spent(connection, job.payer)
-            held = accounts.reserved(connection, job.payer)
-            lefts.append((f"the budget of {budget:g} USD of the key {job.account!r}", left, held))
+            paid, held = accounts.standing(connection, job.payer)
+            lefts.append((f"the budget of {budget:g} USD of the key {job.account!r}", budget - paid, held))
         refused = set()
         rows: list[dict[str, Any]] = []
         for key, usd in wanted:

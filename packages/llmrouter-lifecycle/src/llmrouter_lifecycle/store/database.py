@@ -11,7 +11,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy import Connection, Delete, Engine, Table, create_engine, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError, SQLAlchemyError
@@ -128,16 +128,32 @@ class Database:
             for row in rows:
                 copy.write_row(row)
 
-    def insert_or_add(self, connection: Connection, table: Any, row: dict[str, Any], column: str) -> None:
-        """Insert a row; where its key is there already, add to one of its columns instead."""
+    def insert_or_add(
+        self,
+        connection: Connection,
+        table: Any,
+        row: dict[str, Any],
+        column: str,
+        also: Delete | None = None,
+    ) -> None:
+        """Insert a row; where its key is there already, add to one of its columns instead.
+
+        With `also` something is deleted: in the same statement where the database can, so that it may be
+        the one of `write_once`.
+        """
         dialect: Any = sqlite if self.path is not None else postgresql
-        connection.execute(
+        statement = (
             dialect.insert(table)
             .values(**row)
             .on_conflict_do_update(
                 index_elements=list(table.primary_key), set_={column: table.c[column] + row[column]}
             )
         )
+        if also is not None and self.path is None:
+            statement = statement.add_cte(also.cte("deleted"))
+        elif also is not None:
+            connection.execute(also)
+        connection.execute(statement)
 
     def close(self) -> None:
         """Close all connections; using it again opens new ones."""
