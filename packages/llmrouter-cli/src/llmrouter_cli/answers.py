@@ -128,7 +128,7 @@ def answer_into_file(
                 while some := list(islice(rows, AT_ONCE)):
                     writer.copy(some)
                 writer.close()
-        except BaseException:
+        except BaseException:  # whatever ended it, Ctrl-C too: what was answered is kept
             if journal.finished:
                 kept = f"{journal.finished} answers are kept in {shorten(journal.path)}"
                 click.echo(f"{kept}; go on with --resume", err=True)

@@ -65,7 +65,7 @@ class Journal:
             self._stream = self._opened(resume)
             try:
                 self._read()
-            except BaseException:
+            except BaseException:  # whatever it is, Ctrl-C too: nobody else could close it
                 self._stream.close()
                 raise
 

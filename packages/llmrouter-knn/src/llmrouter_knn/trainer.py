@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmrouter.config import config_error
 from llmrouter.encoders.queries import encode_queries
 from llmrouter.models.base_trainer import BaseTrainer
 from llmrouter_knn.examples import examples_from
@@ -28,14 +27,7 @@ class KnnTrainer(BaseTrainer):
             DataError: The routing data do not tell what training needs.
         """
         router = self.router
-        path = self.config["model_path"].get("save_model_path")
-        if not isinstance(path, str):
-            raise config_error(router.source, ["model_path", "save_model_path"], "is missing; name a file")
-        rows = router.routing_data_train
-        if rows is None:
-            raise config_error(
-                router.source, ["data_path", "routing_data_train"], "is missing; training needs it"
-            )
+        path, rows = self.save_path(), self.routing_data()
         examples = examples_from(rows, router.llm_data)
         encoder = router.make_encoder()
         if encoder is not None:

@@ -79,7 +79,7 @@ def _once(
         reply = Reply(200, api.call(caller, "POST", path, query, told))
     except LLMRouterError as error:
         reply = error_reply(error)
-    except BaseException:
+    except BaseException:  # whatever it is: a claim that stays would refuse who tries again
         claimed.release()
         raise
     # What failed may be tried again.

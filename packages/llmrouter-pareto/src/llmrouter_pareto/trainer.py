@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from llmrouter.config import config_error
 from llmrouter.models.base_trainer import BaseTrainer
 from llmrouter_pareto.router import ParetoRouter
 from llmrouter_pareto.training import learn
@@ -24,13 +23,6 @@ class ParetoTrainer(BaseTrainer):
             DataError: The routing data do not tell what training needs.
         """
         router = self.router
-        path = self.config["model_path"].get("save_model_path")
-        if not isinstance(path, str):
-            raise config_error(router.source, ["model_path", "save_model_path"], "is missing; name a file")
-        rows = router.routing_data_train
-        if rows is None:
-            raise config_error(
-                router.source, ["data_path", "routing_data_train"], "is missing; training needs it"
-            )
+        path, rows = self.save_path(), self.routing_data()
         learn(router, rows, self.report)
         router.save_router(path)

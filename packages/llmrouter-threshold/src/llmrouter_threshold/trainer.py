@@ -73,14 +73,7 @@ class ThresholdTrainer(BaseTrainer):
             DataError: The routing data do not tell what training needs.
         """
         router = self.router
-        path = self.config["model_path"].get("save_model_path")
-        if not isinstance(path, str):
-            raise config_error(router.source, ["model_path", "save_model_path"], "is missing; name a file")
-        rows = router.routing_data_train
-        if rows is None:
-            raise config_error(
-                router.source, ["data_path", "routing_data_train"], "is missing; training needs it"
-            )
+        path, rows = self.save_path(), self.routing_data()
         self._path = Path(path)
         # Written beside the checkpoint after each epoch, and removed at the end.
         self._state_path = self._path.with_name(f"{self._path.name}.training")

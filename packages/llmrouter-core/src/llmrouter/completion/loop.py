@@ -46,7 +46,7 @@ class BackgroundLoop:
         future = self.submit(work)
         try:
             return future.result()
-        except BaseException:
+        except BaseException:  # Ctrl-C above all; what work itself raised finds it ended already
             future.cancel()
             raise
 

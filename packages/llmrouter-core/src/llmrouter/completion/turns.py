@@ -45,7 +45,7 @@ class Turns:
         try:
             if mine > now:
                 await asyncio.sleep(mine - now)
-        except BaseException:
+        except BaseException:  # that it is cancelled, or the loop ends: the turn is another's now
             if self._next == mine + self._interval:
                 # Nobody waits behind it.
                 self._next = mine

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from llmrouter.config import config_error
+from llmrouter.data.routing_data import RoutingData
 from llmrouter.models.router import Router
 
 logger = logging.getLogger(__name__)
@@ -42,3 +44,30 @@ class BaseTrainer(ABC):
     @abstractmethod
     def train(self) -> None:
         """Train the router, and save it to ``config["model_path"]["save_model_path"]``."""
+
+    def save_path(self) -> str:
+        """Return where to save what is learned.
+
+        Raises:
+            ConfigError: ``model_path.save_model_path`` is missing.
+        """
+        path = self.config["model_path"].get("save_model_path")
+        if not isinstance(path, str):
+            raise config_error(
+                self.router._source, ["model_path", "save_model_path"], "is missing; name a file"
+            )
+        return path
+
+    def routing_data(self) -> RoutingData:
+        """Return the routing data to train on.
+
+        Raises:
+            ConfigError: ``data_path.routing_data_train`` is missing.
+            DataError: The file is malformed.
+        """
+        rows = self.router.routing_data_train
+        if rows is None:
+            raise config_error(
+                self.router._source, ["data_path", "routing_data_train"], "is missing; training needs it"
+            )
+        return rows

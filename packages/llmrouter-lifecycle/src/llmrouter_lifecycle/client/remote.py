@@ -55,7 +55,7 @@ class Remote:
         self._errors = httpx2.HTTPError
         try:
             self.org: str = self.request("GET", "/organizations")[0]["uid"]
-        except BaseException:
+        except BaseException:  # whatever it is, Ctrl-C too: there will be no client to close
             self._http.close()
             raise
 
