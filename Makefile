@@ -41,7 +41,7 @@ bench: $(SETUP) ## run the benchmarks; ARGS is passed to benchmarks/run.py
 
 bench-quality: $(SETUP) ## train and evaluate routers on real outcomes, where they lie beside the project
 	scripts/in-env default python benchmarks/quality.py $(ARGS)
-	scripts/in-env default python benchmarks/pareto.py
+	scripts/in-env default python benchmarks/trained.py
 
 bench-gateway: $(SETUP) ## measure the gateway beside LiteLLM and a bare pass-through; needs nginx and wrk
 	scripts/in-env default python benchmarks/gateway.py $(ARGS)

@@ -73,7 +73,7 @@ def test_a_batch_equals_its_texts_alone(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_array_equal(encoder.encode(TEXTS), alone)
     # Texts that go over the border of a block, and over several.
     monkeypatch.setattr(wordllama, "_BLOCK", 7)
-    np.testing.assert_allclose(encoder.encode(TEXTS), alone, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(TEXTS), alone, atol=1e-5)
 
 
 @needs_package

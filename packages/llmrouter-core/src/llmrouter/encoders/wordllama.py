@@ -50,16 +50,12 @@ class WordLlamaEncoder(Encoder):
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return the mean embeddings of texts: float32 of shape (n, 256)."""
         table, tokenizer, _ = _model()
-        tokens = [encoding.ids for encoding in _tokenize(tokenizer, well_formed(texts))]
-        lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
-        ids = np.fromiter((token for row in tokens for token in row), np.int64, int(lengths.sum()))
-        rows = np.repeat(np.arange(len(tokens)), lengths)
-        features = np.zeros((len(tokens), table.shape[1]), np.float32)
-        for start in range(0, len(ids), _BLOCK):
-            block = rows[start : start + _BLOCK]
-            first = np.flatnonzero(np.diff(block, prepend=-1))
-            features[block[first]] += np.add.reduceat(table[ids[start : start + _BLOCK]], first, axis=0)
-        features /= np.maximum(lengths, 1)[:, None]
+        features = np.zeros((len(texts), table.shape[1]), np.float32)
+        for row, encoding in zip(features, _tokenize(tokenizer, well_formed(texts)), strict=True):
+            tokens = encoding.ids
+            for start in range(0, len(tokens), _BLOCK):
+                row += table[tokens[start : start + _BLOCK]].sum(axis=0)
+            row /= max(len(tokens), 1)
         return features
 
 
