@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Run the test suite on every supported Python that this machine has; arguments go to pytest.
 #
-# The whole suite runs on 3.11; on the others the part that needs neither torch, nor a real LLM, nor what only
-# the default environment has. The whole suite comes last, so that the output ends with its closing line.
+# The whole suite runs on 3.11; on the oldest and the newest the part that needs neither torch, nor a real LLM,
+# nor what only the default environment has; on those between, of that part core and what is tested in its
+# process, unless the arguments choose. The whole suite comes last, so that the output ends with its closing line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,16 +19,23 @@ for version in "${others[@]}" "$main"; do
 done
 echo "Python found: ${found:-none}"
 echo "Python not found: ${missing:-none}"
+for version in "${others[@]}"; do
+    has "$version" && newest=$version
+done
 has "$main" || echo "The tests that need torch are left out: they run on Python $main."
 
 ran=0
 failed=
 for version in "${others[@]}"; do
     has "$version" || continue
-    printf '\nPython %s, the torch-free part of the suite\n' "$version"
+    part=("$@")
+    if [[ $# -eq 0 && $version != "${others[0]}" && $version != "$newest" ]]; then
+        part=(tests/core tests/random tests/rules tests/testing)
+    fi
+    printf '\nPython %s, the torch-free part of the suite %s\n' "$version" "${part[*]}"
     status=0
     scripts/in-env "bare.py$version" pytest -n 2 -m "not torch and not llm and not extras" \
-        --ignore=tests/knn --ignore=tests/lifecycle --ignore=tests/pareto --ignore=tests/seeds/test_routers_client.py "$@" || status=$?
+        --ignore=tests/knn --ignore=tests/lifecycle --ignore=tests/pareto --ignore=tests/seeds/test_routers_client.py "${part[@]}" || status=$?
     # Status 5, nothing selected, is no fault where the caller's own selection may name only torch tests.
     if [[ $status -eq 5 && $# -gt 0 ]]; then
         continue

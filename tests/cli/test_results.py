@@ -75,6 +75,8 @@ COMMANDS = [
     (*JSON_LINES, "--output", "/dev/stdout", "--output-format", "jsonl"),
     ("train", *ROUTE),
 ]
+# Each noise once, and each command with what no setting of Python's keeps quiet.
+LOUD = [*(("library", arguments) for arguments in COMMANDS), *((noise, JSON_LINES) for noise in NOISES)]
 
 
 @pytest.fixture(params=NOISES)
@@ -89,7 +91,7 @@ def loud(request: pytest.FixtureRequest, install: Callable[..., Path], config: C
 
 
 @pytest.mark.usefixtures("loud")
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(("loud", "arguments"), dict.fromkeys(LOUD), indirect=["loud"])
 def test_whatever_plugins_print_goes_to_standard_error(
     command: Callable[..., Any], arguments: tuple[str, ...]
 ) -> None:
