@@ -28,6 +28,7 @@ from llmrouter_lifecycle import (
     cost_at_most,
     quality_at_least,
 )
+from llmrouter_lifecycle.api import ROUTES
 from llmrouter_lifecycle.errors import AuthenticationError
 from tests.lifecycle.conftest import answer, requests
 from tests.lifecycle.server import write_config, write_keys
@@ -309,3 +310,19 @@ def pointing_to(llm: str) -> dict[str, Any]:
     """The SPEC of a router that goes to one LLM."""
     executor = {"spec": {"executor_type": "ModelExecutor", "model_name": llm}}
     return {"points": [{"point": {"x": place, "y": place}, "executor": executor} for place in (0.0, 1.0)]}
+
+
+def test_the_description_has_each_operation(start: Start) -> None:
+    process = start("--no-worker")
+    paths = httpx2.get(f"{process.url}/openapi.json").json()["paths"]
+    assert "/v1/chat/completions" in paths
+    for route in ROUTES:
+        told = paths[route.path][route.method.lower()]
+        assert told["summary"].endswith(".")
+        named = {(one["in"], one["name"]) for one in told["parameters"]}
+        assert {("path", name) for name in re.findall(r"\{(\w+)\}", route.path)} <= named
+        assert ("requestBody" in told) == (route.method in ("POST", "PATCH"))
+    assert {one["name"] for one in paths["/v1/organizations/{org}/routers"]["post"]["parameters"]} == {
+        "org",
+        "routerId",
+    }

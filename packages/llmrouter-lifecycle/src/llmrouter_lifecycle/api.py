@@ -33,6 +33,7 @@ class Route(NamedTuple):
         scope: What a key must be allowed.
         slow: Whether it calls an LLM, and so may take as long as that takes.
         large: Whether its body may hold the requests of a training job.
+        parameters: Of the address, each with what it tells.
     """
 
     method: str
@@ -41,6 +42,12 @@ class Route(NamedTuple):
     scope: Scope
     slow: bool = False
     large: bool = False
+    parameters: Mapping[str, str] = {}
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence."""
+        return (self.operation.__doc__ or "").partition("\n")[0]
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -49,13 +56,21 @@ class Route(NamedTuple):
         return re.compile("".join(_PARTS.get(part) or re.escape(part) for part in parts))
 
 
+_VERSION = {"version": "Which version; the latest where it is left out."}
+
 ROUTES = (
     Route("GET", "/organizations", accounts.organizations, "read"),
     Route("GET", "/organizations/{org}/credits", accounts.credits, "read"),
     Route("POST", CHAT, chat.chat, "chat", slow=True),
-    Route("POST", f"{_ORG}/routers", routers.create_router, "write"),
+    Route(
+        "POST",
+        f"{_ORG}/routers",
+        routers.create_router,
+        "write",
+        parameters={"routerId": "What it is to be called."},
+    ),
     Route("GET", f"{_ORG}/routers", routers.list_routers, "read"),
-    Route("GET", f"{_ORG}/routers/{{id}}", routers.get_router, "read"),
+    Route("GET", f"{_ORG}/routers/{{id}}", routers.get_router, "read", parameters=_VERSION),
     Route("GET", f"{_ORG}/routers/{{id}}/versions", routers.router_versions, "read"),
     Route("PATCH", f"{_ORG}/routers/{{id}}", routers.update_router, "write"),
     Route("DELETE", f"{_ORG}/routers/{{id}}", routers.delete_router, "write"),
@@ -67,11 +82,17 @@ ROUTES = (
     Route("POST", f"{_JOBS}/{{id}}:cancel", jobs.cancel_job, "write"),
     Route("POST", f"{_JOBS}/{{id}}:retry", jobs.retry_job, "write"),
     Route("DELETE", f"{_JOBS}/{{id}}", jobs.delete_job, "write"),
-    Route("POST", f"{_ORG}/judges", judges.create_judge, "write"),
+    Route(
+        "POST",
+        f"{_ORG}/judges",
+        judges.create_judge,
+        "write",
+        parameters={"judgeId": "What it is to be called."},
+    ),
     # It spends what an answer spends.
     Route("POST", f"{_ORG}/judges:evaluate", judges.evaluate_spec, "chat", slow=True),
     Route("GET", f"{_ORG}/judges", judges.list_judges, "read"),
-    Route("GET", f"{_ORG}/judges/{{id}}", judges.get_judge, "read"),
+    Route("GET", f"{_ORG}/judges/{{id}}", judges.get_judge, "read", parameters=_VERSION),
     Route("GET", f"{_ORG}/judges/{{id}}/versions", judges.judge_versions, "read"),
     Route("PATCH", f"{_ORG}/judges/{{id}}", judges.update_judge, "write"),
     Route("DELETE", f"{_ORG}/judges/{{id}}", judges.delete_judge, "write"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -80,11 +81,12 @@ _ANSWER = {
 
 
 @cache
-def document(with_keys: bool) -> bytes:
+def document(with_keys: bool, with_lifecycle: bool = False) -> bytes:
     """Return the description as JSON.
 
     Args:
         with_keys: Whether the gateway asks for keys.
+        with_lifecycle: Whether it serves the lifecycle's protocol.
     """
     return encode(
         {
@@ -94,7 +96,7 @@ def document(with_keys: bool) -> bytes:
                 "version": llmrouter.__version__,
                 "description": "The OpenAI protocol; a router names the LLM that answers each request.",
             },
-            "paths": _paths(with_keys),
+            "paths": {**_paths(with_keys), **(_lifecycle_paths() if with_lifecycle else {})},
             "components": {
                 "schemas": _schemas(),
                 "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -127,10 +129,7 @@ def _paths(with_keys: bool) -> dict[str, Any]:
             "post": {
                 "summary": summary,
                 "security": security,
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
-                },
+                "requestBody": _body({"$ref": f"#/components/schemas/{schema}"}),
                 "responses": {
                     "200": {
                         "description": "Done.",
@@ -166,15 +165,7 @@ def _paths(with_keys: bool) -> dict[str, Any]:
             "Tell of one.",
             _json({"$ref": "#/components/schemas/Model"}),
             "404",
-            parameters=[
-                {
-                    "name": "id",
-                    "in": "path",
-                    "required": True,
-                    "schema": {"type": "string"},
-                    "description": "Slashes in it need no escape.",
-                }
-            ],
+            parameters=[_parameter("id", "path", "Slashes in it need no escape.")],
         ),
         "/healthz": get("Whether the process answers.", _json({"type": "object"}), secure=False),
         "/readyz": {
@@ -191,6 +182,31 @@ def _paths(with_keys: bool) -> dict[str, Any]:
         "/metrics": get("Metrics for Prometheus.", {"text/plain": {"schema": {"type": "string"}}}),
         "/openapi.json": get("This description.", _json({"type": "object"}), secure=False),
     }
+
+
+def _lifecycle_paths() -> dict[str, Any]:
+    from llmrouter_lifecycle.api import CHAT, ROUTES
+
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        # A body is an object whose keys the operation checks; chat's is that of the OpenAI protocol.
+        body = {"$ref": "#/components/schemas/ChatRequest"} if route.path == CHAT else {"type": "object"}
+        paths.setdefault(route.path, {})[route.method.lower()] = {
+            "summary": route.summary,
+            "tags": ["lifecycle"],
+            "security": [{"key": []}],
+            "parameters": [
+                *(_parameter(name, "path") for name in re.findall(r"{(\w+)}", route.path)),
+                *(_parameter(name, "query", text) for name, text in route.parameters.items()),
+            ],
+            **({"requestBody": _body(body)} if route.method in ("POST", "PATCH") else {}),
+            "responses": {
+                "200": _response("Done.", _json({"type": ["object", "array", "null"]})),
+                "4XX": _error("The request is wrong, or not allowed."),
+                "5XX": _error("The gateway or an LLM failed."),
+            },
+        }
+    return paths
 
 
 def _schemas() -> dict[str, Any]:
@@ -279,6 +295,15 @@ def _schemas() -> dict[str, Any]:
             },
         },
     }
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": _json(schema)}
+
+
+def _parameter(name: str, place: str, text: str = "") -> dict[str, Any]:
+    told = {"description": text} if text else {}
+    return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}, **told}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,8 @@ async def prometheus(request: Request) -> Response:
 
 async def description(request: Request) -> Response:
     """Describe the protocol."""
-    return Response(openapi.document(request.gateway.keys is not None))
+    gateway = request.gateway
+    return Response(openapi.document(gateway.keys is not None, gateway.lifecycle is not None))
 
 
 async def _models(request: Request) -> dict[str, dict[str, Any]]:
