@@ -130,7 +130,8 @@ def write_config(
 def _running(place: Path, arguments: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[Gateway]:
     port = _free_port()
     serve = [COMMAND, "serve", "--router", "said", "--config", "config.yaml", "--port", str(port)]
-    log = ["--access-log", "access.log"]
+    # The router under test lies in a directory.
+    log = ["--access-log", "access.log", "--plugin-dirs"]
     kept = {
         name: os.environ[name]
         for name in ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")

@@ -361,7 +361,7 @@ def test_the_threads_of_torch_are_to_sleep_while_they_wait(
                 return {"model_name": "small", "policy": POLICY}
         """,
     )
-    arguments = ("--router", "told", "--config", config(candidates), "--port", "0")
+    arguments = ("--router", "told", "--config", config(candidates), "--port", "0", "--plugin-dirs")
     for given, policy in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
         process = Process(*arguments, **given)
         try:

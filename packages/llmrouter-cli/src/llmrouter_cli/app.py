@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 import llmrouter
-from llmrouter.plugin_system import PluginRegistry
+from llmrouter.plugin_system import PluginRegistry, set_plugin_registry
 from llmrouter_cli.results import result_stream
 
 # Name to summary; the module is llmrouter_cli.commands.NAME, and the command in it is NAME too.
@@ -53,7 +53,14 @@ class App:
     def registry(self) -> PluginRegistry:
         """The plugins of this environment, looked for once."""
         with result_stream():  # a plugin that prints when it is imported prints to standard error
-            return PluginRegistry(None if self.use_directories else (), self.block)
+            registry = PluginRegistry(
+                block=self.block,
+                directories=None if self.use_directories else False,
+                advice="leave out --no-plugin-dirs",
+            )
+        # For whatever looks for plugins by itself, such as a router that asks another one.
+        set_plugin_registry(registry)
+        return registry
 
     def warn_of_failures(self) -> None:
         """Say on standard error, in one line, that something failed to load."""

@@ -43,6 +43,8 @@ def run_worker(
     silence: float = SILENCE,
     idle: float | None = None,
     waits: bool = False,
+    block: Sequence[str] = (),
+    directories: bool = False,
 ) -> int:
     """Do training jobs until told to stop; returns the exit status.
 
@@ -53,15 +55,21 @@ def run_worker(
         silence: Seconds after which work of a silent worker is taken over.
         idle: Seconds without a job after which it ends; None: never.
         waits: Whether to wait where another worker has the database to itself, in place of ending.
+        block: Plugins to leave out.
+        directories: Whether what it runs, such as a judge, finds routers in directories.
 
     Raises:
         LLMRouterError: The database or the configuration cannot be used.
     """
     from filelock import Timeout
 
+    from llmrouter.plugin_system import PluginRegistry, set_plugin_registry
     from llmrouter_lifecycle.models import Models
     from llmrouter_lifecycle.training.runner import CONCURRENCY, Runner
 
+    set_plugin_registry(
+        PluginRegistry(block=block, directories=directories, advice="--plugin-dirs turns them on")
+    )
     database = Database(lifecycle)
     lock = worker_lock(database)
     if lock is not None:
@@ -115,13 +123,20 @@ def has_worker(database: Database) -> bool:
 
 
 def settings_line(
-    lifecycle: str, config: Path | Mapping[str, Any] | None, *, supervised: bool = False
+    lifecycle: str,
+    config: Path | Mapping[str, Any] | None,
+    *,
+    block: Sequence[str] = (),
+    directories: bool = False,
+    supervised: bool = False,
 ) -> bytes:
     """Return what a worker reads from standard input: not as arguments, which everybody can read.
 
     Args:
         lifecycle: The database.
         config: What lists the LLMs.
+        block: Plugins to leave out.
+        directories: Whether plugin directories are looked into.
         supervised: Whether it ends when its standard input does.
     """
     told = {
@@ -129,6 +144,8 @@ def settings_line(
         "config": str(config) if isinstance(config, Path) else config,
         # So that it finds the modules of judges where this process finds them.
         "path": sys.path,
+        "block": list(block),
+        "directories": directories,
         "supervised": supervised,
     }
     return json.dumps(told).encode() + b"\n"
@@ -175,15 +192,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--concurrency", type=int, help="calls at once")
     parser.add_argument("--silence", type=float, default=SILENCE, help="seconds until work is taken over")
     parser.add_argument("--idle", type=float, help="end after so many seconds without a job")
+    parser.add_argument("--plugin-dirs", action="store_true", help="look for routers in directories too")
     parser.add_argument("--settings-from-stdin", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     config: Config | None = options.config
+    block: Sequence[str] = ()
     supervised = False
     if options.settings_from_stdin:
         told = json.loads(sys.stdin.buffer.readline())
         options.lifecycle, config = told["lifecycle"], told["config"]
         sys.path.extend(place for place in told["path"] if place not in sys.path)
-        supervised = bool(told.get("supervised"))
+        block, options.plugin_dirs = told["block"], told["directories"]
+        supervised = told["supervised"]
     if supervised:
         threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -200,6 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             silence=options.silence,
             idle=options.idle,
             waits=supervised,
+            block=block,
+            directories=options.plugin_dirs,
         )
     except LLMRouterError as error:
         logger.error("%s", error)

@@ -46,7 +46,14 @@ class JobWorker:
         try:
             with contextlib.suppress(ConnectionError):
                 config = Path(self._options.config).absolute()
-                stdin.write(settings_line(self._options.lifecycle or "", config, supervised=True))
+                told = settings_line(
+                    self._options.lifecycle or "",
+                    config,
+                    block=self._options.block,
+                    directories=self._options.use_directories,
+                    supervised=True,
+                )
+                stdin.write(told)
                 await stdin.drain()
             if self._stopping:
                 self._end()

@@ -22,9 +22,10 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
         keys_file: Who may ask; None: everybody on this machine.
         access_log: File of the access log; None: standard error.
         block: Plugins to leave out.
-        use_directories: Whether to look for routers in directories.
+        use_directories: Whether to look for routers in directories, whatever the settings say.
         debug: Whether to log in detail.
         workers: How many there are.
+        announces: Whether this one says from which folders routers run.
     """
 
     routers: tuple[RouterOption, ...]
@@ -33,9 +34,10 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     keys_file: str | None = None
     access_log: str | None = None
     block: tuple[str, ...] = ()
-    use_directories: bool = True
+    use_directories: bool = False
     debug: bool = False
     workers: int = 1
+    announces: bool = True
 
 
 def require_lifecycle() -> None:

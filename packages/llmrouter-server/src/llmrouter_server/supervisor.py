@@ -153,7 +153,9 @@ class Supervisor:
         to_worker, from_worker = cast(StreamWriter, worker.stdin), cast(StreamReader, worker.stdout)
         try:
             # It stays open: that it closes is how a worker learns that the supervisor is gone.
-            to_worker.write(msgspec.json.encode(self._options) + b"\n")
+            announces = place == 0 and not self._announced
+            options = msgspec.structs.replace(self._options, announces=announces)
+            to_worker.write(msgspec.json.encode(options) + b"\n")
             await to_worker.drain()
             if await from_worker.readline():
                 self._note_started(place)

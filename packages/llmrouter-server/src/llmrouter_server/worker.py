@@ -22,7 +22,7 @@ import msgspec
 import uvicorn
 
 from llmrouter.errors import LLMRouterError
-from llmrouter.plugin_system import PluginRegistry
+from llmrouter.plugin_system import PluginRegistry, set_plugin_registry
 from llmrouter_server import tracing
 from llmrouter_server.access_log import AccessLog
 from llmrouter_server.app import Application
@@ -63,18 +63,16 @@ class Worker:
 
     Args:
         options: What the command line asks for.
-        registry: Where to look for routers; None: one is made as the options say.
         ready: Called as soon as requests are answered.
     """
 
     def __init__(
         self,
         options: ServeOptions,
-        registry: PluginRegistry | None = None,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._options = options
-        self._registry = registry
+        self._registry: PluginRegistry | None = None
         self._ready = ready
         self._metrics = Metrics()
         self._lifecycle = _lifecycle(options)
@@ -124,18 +122,39 @@ class Worker:
             tracing.stop()
 
     def _open(self) -> Gateway:
-        registry = self._registry or PluginRegistry(
-            None if self._options.use_directories else (), self._options.block
+        registry, before = self._plugins(), self._registry
+        # A router that asks another one, and whoever asks for a judge, look there too.
+        set_plugin_registry(registry)
+        try:
+            gateway = open_gateway(
+                registry,
+                self._options.routers,
+                self._options.keys_file,
+                self._metrics,
+                self._upstreams,
+                self._budgets,
+                None if self._lifecycle is None else self._lifecycle.open(self._options.config),
+            )
+        except BaseException:
+            if before is not None:
+                set_plugin_registry(before)
+            raise
+        self._registry = registry
+        return gateway
+
+    def _plugins(self) -> PluginRegistry:
+        """Look for plugins anew."""
+        registry = PluginRegistry(
+            block=self._options.block,
+            directories=self._options.use_directories,
+            advice="--plugin-dirs turns them on",
         )
-        return open_gateway(
-            registry,
-            self._options.routers,
-            self._options.keys_file,
-            self._metrics,
-            self._upstreams,
-            self._budgets,
-            None if self._lifecycle is None else self._lifecycle.open(self._options.config),
-        )
+        # Of several workers one says from where routers run, and once, however often it reloads.
+        if not self._options.announces:
+            registry.announced.update(entry.origin for entry in registry.routers if entry.directory)
+        elif self._registry is not None:
+            registry.announced = self._registry.announced
+        return registry
 
     async def _announce(self, server: uvicorn.Server) -> None:
         while not server.started:

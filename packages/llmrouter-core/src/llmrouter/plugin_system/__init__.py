@@ -21,7 +21,13 @@ from llmrouter.errors import LLMRouterError
 from llmrouter.plugin_system.entries import RouterEntry
 from llmrouter.plugin_system.registry import PluginRegistry
 
-__all__ = ["PluginRegistry", "RouterEntry", "discover_and_register_plugins", "get_plugin_registry"]
+__all__ = [
+    "PluginRegistry",
+    "RouterEntry",
+    "discover_and_register_plugins",
+    "get_plugin_registry",
+    "set_plugin_registry",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +59,15 @@ def discover_and_register_plugins(
 def get_plugin_registry() -> PluginRegistry:
     """Return this process's registry; the first call discovers what there is."""
     return _current if _current is not None else discover_and_register_plugins()
+
+
+def set_plugin_registry(registry: PluginRegistry) -> None:
+    """Make a registry this process's, for a program that decides which plugins there are.
+
+    Encoders, judges and routers that name another router are then looked for there too.
+    """
+    global _current
+    _current = registry
 
 
 def _prove(registry: PluginRegistry) -> None:

@@ -91,6 +91,12 @@ def scan(path: Path, asked_by: str) -> PluginDirectory:
     return PluginDirectory(path, asked_by, routers, problem)
 
 
+def find_folder(name: str) -> Path | None:
+    """Return the router folder of that name in the default directories, searched or not; nothing is run."""
+    places = (scan(*place) for place in search_path())
+    return next((router.folder for place in places for router in place.routers if router.name == name), None)
+
+
 def _read(folder: Path) -> Reading | None:
     """Classify a folder; None: it holds no router."""
     # Imported here, for most people have no such directory.

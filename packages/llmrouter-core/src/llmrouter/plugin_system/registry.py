@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import llmrouter
 from llmrouter.errors import PluginError, RouterValidationError, UnknownRouterError
-from llmrouter.plugin_system.directories import PluginDirectory, scan, search_path
+from llmrouter.plugin_system.directories import PluginDirectory, find_folder, scan, search_path
 from llmrouter.plugin_system.entries import DIRECTORY_PREFIX, RouterEntry, router_entries
 from llmrouter.plugin_system.installed import BUILTIN, InstalledPlugins, Observer, Plugin, load_target
 from llmrouter.plugin_system.isolation import plugin_code
@@ -48,6 +48,9 @@ class PluginRegistry:
     Args:
         plugin_dirs: Directories to search instead of the default ones; empty: none.
         block: Names of distributions or entry points to leave out, beside those that the environment names.
+        directories: Whether to search the default ones; None: as the settings say.
+        advice: What brings the default ones back where `directories` is False, told to whoever asks for a
+            router in one of them.
 
     Attributes:
         plugins: One for each entry point of the group ``llmrouter``.
@@ -60,10 +63,16 @@ class PluginRegistry:
         unused: Names in the selection of plugins that nothing installed bears.
         settings: What the user's and the project's file say.
         missing: What is wrong with the plugins that these require, one sentence each.
+        announced: Folders that were said to be run; each is said once.
     """
 
     def __init__(
-        self, plugin_dirs: Iterable[str | os.PathLike[str]] | None = None, block: Iterable[str] = ()
+        self,
+        plugin_dirs: Iterable[str | os.PathLike[str]] | None = None,
+        block: Iterable[str] = (),
+        *,
+        directories: bool | None = None,
+        advice: str = "",
     ) -> None:
         self.settings = read_settings()
         selection = Selection.from_environ(block=block, settings=self.settings)
@@ -72,8 +81,14 @@ class PluginRegistry:
         self.observers: list[Observer] = installed.observers
         self.unused: list[str] = installed.unused
         self.missing: list[str] = list(_missing(self.settings, self.plugins))
-        self._announced: set[str] = set()
-        if plugin_dirs is None and self.settings.no_directories:
+        self.announced: set[str] = set()
+        # Why the default directories are not searched, or None.
+        self._unsearched: str | None = None
+        if plugin_dirs is None and directories is False:
+            self._unsearched = f"plugin directories are off{advice and '; '}{advice}"
+        elif plugin_dirs is None and directories is None and self.settings.no_directories:
+            self._unsearched = f"{self.settings.no_directories} turns plugin directories off"
+        if self._unsearched is not None:
             plugin_dirs = ()
         self.directories: list[PluginDirectory] = [scan(*place) for place in search_path(plugin_dirs)]
         self.routers: list[RouterEntry] = router_entries(self.plugins, self.directories, self.settings.pins)
@@ -203,8 +218,8 @@ class PluginRegistry:
             # Imported here, for it puts a finder in front of every import.
             from llmrouter.plugin_system.classes import class_in_folder
 
-            if entry.origin not in self._announced:
-                self._announced.add(entry.origin)
+            if entry.origin not in self.announced:
+                self.announced.add(entry.origin)
                 logger.warning("Running router %r from %s", entry.name, entry.origin)
             return class_in_folder(entry.directory.folder, base, files)
 
@@ -213,14 +228,17 @@ class PluginRegistry:
             choices = " or ".join(entry.qualified_name for entry in named)
             return UnknownRouterError(name, f"; there is {choices}")
         names = self.get_router_names()
-        nearest = _nearest(name.rpartition(":")[2].strip().lower(), names)
+        bare = name.rpartition(":")[2].strip().lower()
+        if self._unsearched and (folder := find_folder(bare)):
+            return UnknownRouterError(name, f"; it is the folder {folder}, and {self._unsearched}")
+        nearest = _nearest(bare, names)
         if nearest:
             return UnknownRouterError(name, f"; did you mean {' or '.join(nearest)}?", nearest)
         known = f"there are {', '.join(names)}" if names else "none is installed"
         places = ", ".join(str(place.path) for place in self.directories) or "no directory"
         advice = f"; {known}. Install the package that provides it, or put its folder in {places}"
-        if self.settings.no_directories and not self.directories:
-            advice += f"; {self.settings.no_directories} turns plugin directories off"
+        if self._unsearched:
+            advice += f"; {self._unsearched}"
         if left_out := [plugin.name for plugin in self.plugins if plugin.state == "blocked"]:
             advice += f"; these plugins are left out: {', '.join(left_out)}"
         return UnknownRouterError(name, advice)

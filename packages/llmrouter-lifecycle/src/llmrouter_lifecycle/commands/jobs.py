@@ -146,8 +146,12 @@ def delete(job: str, place: Place) -> None:
 @jobs.command()
 @click.option("--concurrency", type=click.IntRange(min=1), help="Calls at once.  [default: 16]")
 @click.option("--idle", type=click.FloatRange(min=0), help="End after so many seconds without a job.")
+@click.option(
+    "--plugin-dirs", is_flag=True, help="Let what it runs, such as a judge, find routers in directories too."
+)
 @place_options
-def worker(concurrency: int | None, idle: float | None, place: Place) -> int:
+@click.pass_obj
+def worker(app: object, concurrency: int | None, idle: float | None, plugin_dirs: bool, place: Place) -> int:
     """Do training jobs until stopped.
 
     On PostgreSQL any number of workers may run, on any machine; on SQLite one at a time.
@@ -158,7 +162,16 @@ def worker(concurrency: int | None, idle: float | None, place: Place) -> int:
     where = place.lifecycle or default_database()
     if where.startswith(("http://", "https://")):
         raise LLMRouterError("a worker needs the database itself; name it with --lifecycle")
-    return run_worker(where, place.config, concurrency=concurrency, idle=idle)
+    if plugin_dirs and not getattr(app, "use_directories", True):
+        raise click.UsageError("--no-plugin-dirs and --plugin-dirs contradict each other")
+    return run_worker(
+        where,
+        place.config,
+        concurrency=concurrency,
+        idle=idle,
+        block=tuple(getattr(app, "block", ())),
+        directories=plugin_dirs,
+    )
 
 
 def _watch(client: Client, job: RouterTrainingJob) -> RouterTrainingJob:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llmrouter.plugin_system import PluginRegistry, get_plugin_registry
-
 if TYPE_CHECKING:
     import socket
 
@@ -63,6 +61,11 @@ if TYPE_CHECKING:
 @click.option(
     "--no-worker", is_flag=True, help="Leave training jobs to workers started by 'llmrouter jobs worker'."
 )
+@click.option(
+    "--plugin-dirs",
+    is_flag=True,
+    help="Look for routers in directories too, such as ./custom_routers; whoever can write there runs code.",
+)
 @click.option("--debug", is_flag=True, help="Log in detail, and show tracebacks of errors.")
 @click.pass_context
 def serve(
@@ -77,6 +80,7 @@ def serve(
     access_log: str | None,
     lifecycle: str | None,
     no_worker: bool,
+    plugin_dirs: bool,
     debug: bool,
 ) -> None:
     """Serve routers over the OpenAI protocol.
@@ -87,6 +91,7 @@ def serve(
 
     \b
     llmrouter serve --router randomrouter --config config.yaml
+    llmrouter serve --router my_router --config config.yaml --plugin-dirs
     llmrouter serve --config config.yaml --lifecycle lifecycle.sqlite --keys-file keys.json
     curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
         -d '{"model": "auto", "messages": [{"role": "user", "content": "What is AI?"}]}'
@@ -105,6 +110,8 @@ def serve(
     app = context.obj
     if app is not None and debug:
         app.debug = True
+    if plugin_dirs and not getattr(app, "use_directories", True):
+        raise click.UsageError("--no-plugin-dirs and --plugin-dirs contradict each other")
     options = ServeOptions(
         routers=tuple(
             RouterOption(name, config, load_model_path if number == 0 else None)
@@ -115,7 +122,7 @@ def serve(
         keys_file=keys_file,
         access_log=access_log,
         block=tuple(getattr(app, "block", ())),
-        use_directories=bool(getattr(app, "use_directories", True)),
+        use_directories=plugin_dirs,
         debug=debug,
         workers=workers,
     )
@@ -127,24 +134,18 @@ def serve(
 
             Supervisor(options, listener, workers, lambda: _say_where(listener, options), does_jobs).run()
         else:
-            _serve_here(options, listener, _registry(app))
+            _serve_here(options, listener)
     finally:
         listener.close()
 
 
-def _serve_here(options: ServeOptions, listener: socket.socket, registry: PluginRegistry) -> None:
+def _serve_here(options: ServeOptions, listener: socket.socket) -> None:
     """Serve in this process."""
     from llmrouter_server import tracing, worker
 
     worker.configure_logging(options.debug)
     tracing.start()
-    worker.run(worker.Worker(options, registry, lambda: _say_where(listener, options)).serve(listener))
-
-
-def _registry(app: object) -> PluginRegistry:
-    """Return the command line's registry of plugins."""
-    found = getattr(app, "registry", None)
-    return found if isinstance(found, PluginRegistry) else get_plugin_registry()
+    worker.run(worker.Worker(options, lambda: _say_where(listener, options)).serve(listener))
 
 
 def _say_where(listener: socket.socket, options: ServeOptions) -> None:
