@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+BOUNDS = ("llmrouter-core>=0.1,<0.2",)
 EVERYTHING = """
     from llmrouter import CommandSpec, EncoderSpec, JudgeSpec, RouterSpec, TrainerSpec, hookimpl
 
     @hookimpl
     def llmrouter_register_routers():
-        return [RouterSpec("all", "fake_all_code:AllRouter")]
+        return [RouterSpec("all", "fake_all_code:AllRouter", "Picks the small one.")]
 
     @hookimpl
     def llmrouter_register_trainers():
@@ -30,7 +33,7 @@ EVERYTHING = """
 
     @hookimpl
     def llmrouter_register_commands():
-        return [CommandSpec("all", "fake_all_code:command")]
+        return [CommandSpec("all", "fake_all_code:command", "Do all.")]
 
     @hookimpl
     def llmrouter_after_route(decision):
@@ -51,21 +54,27 @@ CODE = """
             pass
 
     class Encoder:
-        pass
+        def __init__(self, argument): ...
+        def fit(self, texts): ...
+        def encode(self, texts): ...
+        def state(self): ...
+        def restore(self, arrays, settings): ...
 
     class Judge:
-        pass
+        def __init__(self, spec): ...
+        def score(self, request, response): ...
 
     command = click.Command("all")
 """
 
 
 @pytest.fixture
-def everything(install: Callable[..., Path]) -> Callable[[str], None]:
+def everything(install: Callable[..., Path]) -> Callable[..., None]:
     """Install a plugin that implements every hook; `code` is the module its targets name."""
 
-    def everything(code: str = CODE) -> None:
-        install("llmrouter-all", {"fake_all": EVERYTHING, "fake_all_code": code}, {"all": "fake_all"})
+    def everything(code: str = CODE, plugin: str = EVERYTHING, requires: tuple[str, ...] = BOUNDS) -> None:
+        modules = {"fake_all": plugin, "fake_all_code": code}
+        install("llmrouter-all", modules, {"all": "fake_all"}, requires=requires)
 
     return everything
 
@@ -219,6 +228,11 @@ class TestCheck:
             (CODE.replace("def route_single(self, query_input)", "def route(self)"), "router"),
             (CODE.replace("(self, query_input)", "(self)"), "router"),
             (CODE.replace("class AllTrainer", "class Other"), "trainer"),
+            (CODE.replace("def encode(self, texts)", "def encode(self)"), "encoder"),
+            (CODE.replace("        def restore(self, arrays, settings): ...\n", ""), "encoder"),
+            (CODE.replace("def score(self, request, response)", "def score(self, answer)"), "judge"),
+            (CODE.replace("def __init__(self, spec): ...", "def __init__(self): ..."), "judge"),
+            (CODE.replace('click.Command("all")', "print"), "command"),
         ],
     )
     def test_classes_that_do_not_fulfil_the_contract(
@@ -253,6 +267,99 @@ class TestCheck:
         assert (row["what"], row["name"]) == ("router", "mine")
         assert "SystemExit: 0" in row["reason"]
 
+    @pytest.mark.parametrize(
+        ("found", "instead", "what", "told"),
+        [
+            (', "Picks the small one."', "", "router", "it has no summary; add the sentence that users"),
+            (', "Do all."', ', " "', "command", "it has no summary; add the sentence that users"),
+            (
+                "from llmrouter import",
+                "import asyncio\n    from llmrouter import",
+                "plugin",
+                "importing fake_all imports asyncio; import what is slow in the modules that the targets",
+            ),
+            (
+                "from llmrouter import",
+                "import time; time.sleep(1.1)\n    from llmrouter import",
+                "plugin",
+                "ms; import what is slow in the modules that the targets name",
+            ),
+            (
+                "from llmrouter import",
+                "print('hello')\n    from llmrouter import",
+                "plugin",
+                "importing it writes to standard output: 'hello'; log what is worth telling",
+            ),
+        ],
+        ids=["router", "command", "heavy", "slow", "printing"],
+    )
+    def test_what_is_not_declared_well(
+        self, invoke: Callable[..., Any], everything: Any, found: str, instead: str, what: str, told: str
+    ) -> None:
+        everything(plugin=EVERYTHING.replace(found, instead))
+        done = invoke("plugins", "check")
+        assert done.status == 1
+        (row,) = [row for row in done.json if not row["ok"]]
+        assert (row["what"], row["name"], row["from"]) == (what, "all", "llmrouter-all 1.0")
+        assert told in row["reason"]
+
+    @pytest.mark.parametrize("requires", [(), ("llmrouter-core",), ("llmrouter-core[torch]>=0.1",)])
+    def test_versions_of_core_that_are_not_bounded(
+        self, invoke: Callable[..., Any], everything: Any, requires: tuple[str, ...]
+    ) -> None:
+        everything(requires=requires)
+        done = invoke("plugins", "check")
+        assert done.status == 1
+        (row,) = [row for row in done.json if not row["ok"]]
+        assert row["what"] == "plugin"
+        assert "; require such as 'llmrouter-core>=0.1,<0.2', so that" in row["reason"]
+
+    @pytest.mark.parametrize(
+        "requires",
+        ["llmrouter-core~=0.1", "llmrouter_core == 0.1.0", "llmrouter-core<0.2,>0.0 ; extra != 'x'"],
+    )
+    def test_versions_of_core_that_are_bounded(
+        self, invoke: Callable[..., Any], everything: Any, requires: str
+    ) -> None:
+        everything(requires=(requires,))
+        assert invoke("plugins", "check").status == 0
+
+    def test_each_finding_is_a_row(self, invoke: Callable[..., Any], everything: Any) -> None:
+        everything(plugin=f"    import asyncio\n    print('hello')\n{EVERYTHING}", requires=())
+        done = invoke("plugins", "check")
+        rows = [row for row in done.json if (row["what"], row["name"]) == ("plugin", "all")]
+        assert [row["reason"].partition(";")[0] for row in rows] == [
+            "importing fake_all imports asyncio",
+            "importing it writes to standard output: 'hello'",
+            "llmrouter-all 1.0 does not require llmrouter-core",
+        ]
+
+    def test_what_fails_in_a_process_of_its_own_alone(
+        self, invoke: Callable[..., Any], everything: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # As where something that the plugin forgets to import is there by chance.
+        monkeypatch.setattr("llmrouter.by_chance", 1, raising=False)
+        everything(plugin=f"    from llmrouter import by_chance\n{EVERYTHING}")
+        (row,) = [row for row in invoke("plugins", "check").json if not row["ok"]]
+        assert row["what"] == "plugin"
+        assert row["reason"].startswith(
+            "in a process of its own: ImportError: cannot import name 'by_chance'"
+        )
+
+    def test_the_current_folder_hides_nothing_that_is_imported(
+        self, invoke: Callable[..., Any], everything: Any, write: Callable[[str, str], Path]
+    ) -> None:
+        write("json.py", "raise AssertionError('it was imported')")
+        everything()
+        assert invoke("plugins", "check").status == 0
+
+    def test_it_does_without_the_testing_package(self, everything: Any) -> None:
+        everything()
+        blocked = "import sys; sys.modules['llmrouter_testing'] = sys.modules['pytest'] = None; "
+        program = f"{blocked}from llmrouter_cli.__main__ import run; sys.exit(run(['plugins', 'check']))"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
     def test_what_is_left_out_is_no_failure(self, invoke: Callable[..., Any]) -> None:
         assert invoke("--no-plugin", "randomrouter", "plugins", "check").status == 0
 
@@ -273,6 +380,16 @@ class TestOnATerminal:
         lines = terminal("plugins", "check").out.splitlines()
         assert lines[0].split() == ["Name", "What", "From", "Works"]
         assert lines[2].split() == ["randomrouter", "plugin", "llmrouter-random", "0.1.0", "yes"]
+
+    def test_check_tells_each_finding_with_what_it_is_about(
+        self, terminal: Callable[..., Any], everything: Any
+    ) -> None:
+        everything(plugin=EVERYTHING.replace(', "Do all."', ""))
+        text = " ".join(terminal("plugins", "check").out.split())
+        assert text.endswith(
+            "command all llmrouter-all 1.0: it has no summary; add the sentence that users see when they "
+            "list what is installed"
+        )
 
     @pytest.mark.parametrize("arguments", [("plugins",), ("plugins", "check")])
     def test_json_on_request(self, terminal: Callable[..., Any], arguments: tuple[str, ...]) -> None:

@@ -68,7 +68,6 @@ JSON_LINES = (*INFER, "--input", "in.txt")
 COMMANDS = [
     ("list-routers",),
     ("plugins",),
-    ("plugins", "check"),
     ("version",),
     (*INFER, "--query", "hi"),
     JSON_LINES,
@@ -100,6 +99,15 @@ def test_whatever_plugins_print_goes_to_standard_error(
     assert "noise" not in done.out
     assert "noise" in done.err
     assert done.lines if arguments[:6] == JSON_LINES[:6] else done.json
+
+
+@pytest.mark.usefixtures("loud")
+def test_plugins_check_finds_whatever_prints(command: Callable[..., Any]) -> None:
+    done = command("plugins", "check")
+    assert done.status == 1
+    found = [row["reason"] for row in done.json if row["name"] == "loud" and not row["ok"]]
+    assert "importing it writes to standard output: 'noise'; log what is worth telling" in found
+    assert "noise" in done.err
 
 
 @pytest.mark.usefixtures("loud")

@@ -64,11 +64,29 @@ ROUTER = """
             self.router.save_router(self.config["model_path"]["save_model_path"])
 """
 FEATURES = """
+    from llmrouter.models.judge import Judge, Judgement
+
     class LetterEncoder:
         dim = 26
 
-    class BrevityJudge:
-        pass
+        def __init__(self, argument=None):
+            self.name = "letters"
+
+        def fit(self, texts):
+            pass
+
+        def encode(self, texts):
+            return [[text.count(chr(letter)) for letter in range(97, 123)] for text in texts]
+
+        def state(self):
+            return {}, {}
+
+        def restore(self, arrays, settings):
+            pass
+
+    class BrevityJudge(Judge):
+        def score(self, request, response):
+            return Judgement(1 / (1 + len(response["content"])))
 """
 COMMAND = """
     import click

@@ -48,6 +48,15 @@ class LengthTrainer(BaseTrainer):
         router.save_router(self.config["model_path"]["save_model_path"])
 
 
+class NeedsMore(LengthRouter):
+    def __init__(self, yaml_path: str, limit: int) -> None:
+        super().__init__(yaml_path)
+
+
+class WithoutRouting(Router):
+    pass
+
+
 class Stranger(LengthRouter):
     def route_single(self, query_input: Query) -> Result:
         return {"model_name": "huge"}
@@ -285,6 +294,11 @@ class WordsJudge(Judge):
         if not isinstance(content, str):
             raise ValueError("there is no text to judge")
         return Judgement(min(1.0, len(content.split()) / 100), "by its length")
+
+
+class ScoresNoRequest(WordsJudge):
+    def score(self, response: Mapping[str, Any]) -> Judgement:  # type: ignore[override]
+        return super().score({}, response)
 
 
 class TooHigh(WordsJudge):

@@ -33,6 +33,11 @@ class Letters(Encoder):
         self.scale = settings["scale"]
 
 
+class OneText(Letters):
+    def encode(self) -> Any:  # type: ignore[override]
+        return super().encode([""])
+
+
 class Doubles(Letters):
     def encode(self, texts: Sequence[str]) -> Any:
         return super().encode(texts).astype(np.float64)

@@ -39,6 +39,8 @@ def problem_of(name: str, checks: Iterable[Check[Any]], subject: Any) -> str:
 
 
 FAULTY_ROUTERS: list[tuple[str, type, str]] = [
+    ("class_contract", broken.NeedsMore, "cannot be called as __init__(self, yaml_path=None"),
+    ("class_contract", broken.WithoutRouting, "WithoutRouting in tests.testing.broken does not implement"),
     ("result_contract", broken.Stranger, "'huge', which is not one of the candidates"),
     ("result_contract", broken.ScoresWithoutBounds, "no finite number"),
     ("result_contract", broken.OverConfident, "'confidence' is 1.5"),
@@ -228,6 +230,7 @@ def test_there_is_a_faulty_trainer_for_every_check() -> None:
 
 
 FAULTY_JUDGES: list[tuple[str, type, str]] = [
+    ("class_contract", broken.ScoresNoRequest, "cannot be called as score(self, request, response)"),
     ("judgement_contract", broken.TooHigh, "7, which is not from 0 to 1"),
     ("judgement_contract", broken.NoJudgement, "float, not a Judgement"),
     ("missing_fields", broken.NeedsContent, "it raised AttributeError"),

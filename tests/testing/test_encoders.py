@@ -16,6 +16,7 @@ from tests.testing import encoders
 
 DECLARING = {"light_plugin_import", "silent_import", "declared_metadata"}
 FAULTY: list[tuple[str, type, str]] = [
+    ("class_contract", encoders.OneText, r"encode\(self\) cannot be called as encode\(self, texts\)"),
     ("features_contract", encoders.Doubles, "float64 where float32 is expected"),
     ("features_contract", encoders.TooWide, "and dim 20"),
     ("single_and_batch_agree", encoders.Normalises, "other features alone"),

@@ -58,6 +58,7 @@ def show(
     columns: Mapping[str, str],
     empty: str = "none",
     note: str | None = None,
+    subject: Sequence[str] = (),
 ) -> None:
     """Write rows as JSON, or as a table on a terminal.
 
@@ -67,6 +68,7 @@ def show(
         columns: Key in the rows to the table's heading; other keys are in the JSON alone.
         empty: What to say on a terminal where there are no rows.
         note: Key of what is too long for a table and told below it, after the row's first cell.
+        subject: Keys of what it is told after in place of that cell.
     """
     with result_stream() as stream:
         if as_json or not stream.isatty():
@@ -74,7 +76,7 @@ def show(
             # The name of a file may be no UTF-8; JSON and Python agree on how to escape it.
             stream.write(text.encode(errors="backslashreplace") + b"\n")
         elif rows:
-            write_table(stream, [rows] if isinstance(rows, Mapping) else rows, columns, note)
+            write_table(stream, [rows] if isinstance(rows, Mapping) else rows, columns, note, subject)
         else:
             stream.write(f"{empty}\n".encode())
 
@@ -84,6 +86,7 @@ def write_table(
     rows: Iterable[Mapping[str, Any]],
     columns: Mapping[str, str],
     note: str | None = None,
+    subject: Sequence[str] = (),
 ) -> None:
     """Draw rows as a table as wide as the terminal; columns in which nothing stands are left out."""
     from rich import box
@@ -103,7 +106,8 @@ def write_table(
     console.print(table)
     for row in rows:
         if note and row.get(note):
-            console.print(Text(f"\n{_cell(row[next(iter(columns))])}: {row[note]}"))
+            about = " ".join(_cell(row[key]) for key in subject or list(columns)[:1])
+            console.print(Text(f"\n{about}: {row[note]}"))
     text.detach()
 
 

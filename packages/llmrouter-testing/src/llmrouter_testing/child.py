@@ -8,7 +8,6 @@ import pickle
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -86,15 +85,6 @@ def main() -> None:
     answer.write_bytes(pickle.dumps(found))
 
 
-def _import(*modules: str) -> tuple[list[str], float]:
-    """Import modules; returns what was imported with them, and the time in ms."""
-    before = set(sys.modules)
-    started = time.perf_counter()
-    for module in modules:
-        importlib.import_module(module)
-    return sorted(set(sys.modules) - before), (time.perf_counter() - started) * 1000
-
-
 def _call(pickled: bytes, method: str, *arguments: Any) -> Any:
     """Call a method of what was pickled."""
     return getattr(pickle.loads(pickled), method)(*arguments)  # noqa: S301 - written by `in_child`
@@ -129,7 +119,6 @@ def _gained(before: list[str]) -> list[str]:
 
 
 _TASKS: dict[str, Callable[..., Any]] = {
-    "import": _import,
     "call": _call,
     "make_and_call": _make_and_call,
     "import_inside": _import_inside,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from llmrouter.plugin_system import PluginRegistry, get_plugin_registry
+from llmrouter.specs import EncoderSpec, JudgeSpec, RouterSpec
 from llmrouter_testing import samples
 from llmrouter_testing.report import fail, not_applicable
 
@@ -34,14 +35,12 @@ class Declared(NamedTuple):
 
     Attributes:
         plugin: The distribution's plugin module, and what became of it.
-        target: ``module:Name``.
-        summary: The sentence about it; None for what has none.
+        spec: The declaration.
         reason: Why it cannot be used, or None.
     """
 
     plugin: Plugin
-    target: str
-    summary: str | None
+    spec: RouterSpec | EncoderSpec | JudgeSpec
     reason: str | None
 
 
@@ -51,7 +50,10 @@ class Subject(ABC):
     Attributes:
         given: A class, or the name of what is installed.
         folder: A temporary folder, gone with the subject.
+        kind: ``router``, ``encoder`` or ``judge``.
     """
+
+    kind = ""
 
     def __init__(self, given: Any) -> None:
         self.given = given
@@ -110,6 +112,8 @@ class RouterSubject(Subject):
         path_gained: What importing the class added to sys.path.
     """
 
+    kind = "router"
+
     def __init__(
         self,
         given: str | Path | type[Router],
@@ -162,7 +166,8 @@ class RouterSubject(Subject):
         if entry is None or entry.plugin is None:
             return None
         reason = None if entry.state == "ready" else f"{entry.state}: {entry.reason}"
-        return Declared(entry.plugin, entry.target or "", entry.summary, reason)
+        spec = next(spec for spec in entry.plugin.specs(RouterSpec) if spec.name == entry.name)
+        return Declared(entry.plugin, spec, reason)
 
     @cached_property
     def found(self) -> type[Router]:
@@ -258,8 +263,6 @@ def make_router(router: type[Router], config: str, checkpoint: str | None) -> Ro
 class _NamedSubject(Subject):
     """An encoder or judge: its name, an argument after a colon included, or its class."""
 
-    kind = ""
-
     @cached_property
     def _declaration(self) -> Any:
         declarations = getattr(get_plugin_registry(), f"{self.kind}s")
@@ -280,7 +283,7 @@ class _NamedSubject(Subject):
     def declared(self) -> Declared | None:
         """Where it is declared."""
         found = self._declaration
-        return Declared(found.plugin, found.spec.target, None, found.reason) if found else None
+        return Declared(found.plugin, found.spec, found.reason) if found else None
 
     @cached_property
     def found(self) -> type:

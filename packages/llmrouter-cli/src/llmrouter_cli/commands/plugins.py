@@ -5,11 +5,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from llmrouter.errors import LLMRouterError
 from llmrouter.files import replacing
 from llmrouter.plugin_system import PluginRegistry
 from llmrouter.plugin_system.metadata import normalize
@@ -19,6 +18,9 @@ from llmrouter_cli.app import COMMANDS, App, debug_option, pass_app
 from llmrouter_cli.installer import requirement_of
 from llmrouter_cli.options import json_option
 from llmrouter_cli.results import result_stream, shorten, show
+
+if TYPE_CHECKING:
+    from llmrouter_cli.checking import Checked
 
 
 @click.group(invoke_without_command=True)
@@ -173,14 +175,18 @@ def _show_all(app: App, as_json: bool) -> None:
 @debug_option
 @pass_app
 def check(app: App, as_json: bool) -> int:
-    """Import everything that plugins declare, directory routers included, and report what fails.
+    """Check everything that plugins declare, directory routers included; tell what is wrong and what to do.
 
-    The exit status is 1 where anything does.
+    Whether it loads and can be called as it will be, fits this llmrouter-core, imports nothing heavy and
+    prints nothing when it is listed, and says what it is: one row for each finding, and for what has none.
+    The exit status is 1 where there are any.
     """
+    from llmrouter_cli.checking import check_everything
+
     with result_stream():
-        rows = list(_checked(app))
+        rows = [row for checked in check_everything(app.registry) for row in _rows(checked, app.debug)]
     columns = {"name": "Name", "what": "What", "from": "From", "ok": "Works"}
-    show(rows, as_json, columns, note="reason")
+    show(rows, as_json, columns, note="reason", subject=("what", "name", "from"))
     return 0 if all(row["ok"] for row in rows) else 1
 
 
@@ -212,6 +218,19 @@ def package(app: App, directory: Path) -> None:
 def taken_commands(registry: PluginRegistry) -> Iterator[Declaration[Any]]:
     """The commands of plugins whose names are taken by the commands that are built in."""
     return (declaration for name, declaration in registry.commands.items() if name in COMMANDS)
+
+
+def _rows(checked: Checked, debug: bool) -> Iterator[dict[str, Any]]:
+    for problem in checked.problems or (None,):
+        if isinstance(problem, Exception) and debug:
+            click.echo("".join(traceback.format_exception(problem)), err=True)
+        yield {
+            "what": checked.what,
+            "name": checked.name,
+            "from": checked.place,
+            "ok": problem is None,
+            "reason": None if problem is None else str(problem),
+        }
 
 
 def _installed(registry: PluginRegistry) -> Iterator[dict[str, Any]]:
@@ -253,46 +272,3 @@ def _directories(registry: PluginRegistry) -> Iterator[dict[str, Any]]:
             "reason": reason,
             "from": directory.asked_by,
         }
-
-
-def _checked(app: App) -> Iterator[dict[str, Any]]:
-    registry = app.registry
-    for problem in registry.missing:
-        yield _row("settings", "required", "llmrouter.toml", problem, app)
-    for plugin in registry.plugins:
-        ok = plugin.state in ("ready", "blocked")
-        yield _row("plugin", plugin.name, str(plugin.distribution), None if ok else plugin.reason, app)
-    for entry in registry.routers:
-        place = entry.label if entry.distribution else shorten(entry.origin)
-        if entry.state == "failed" and entry.directory:
-            yield _row("router", entry.name, place, entry.reason, app)
-        if entry.state != "ready":
-            continue
-        yield _row("router", entry.name, place, _failure(registry.load_router, entry), app)
-        if entry.trainable:
-            yield _row("trainer", entry.name, place, _failure(registry.load_trainer, entry), app)
-    for kind, declared in (
-        ("encoder", registry.encoders),
-        ("judge", registry.judges),
-        ("command", registry.commands),
-    ):
-        for name, declaration in declared.items():
-            if declaration.plugin not in registry.plugins:
-                continue  # core's own; what they need is an extra
-            place = str(declaration.plugin.distribution)
-            yield _row(kind, name, place, _failure(registry.load, declaration), app)
-
-
-def _row(what: str, name: str, place: str, problem: Any, app: App) -> dict[str, Any]:
-    if isinstance(problem, Exception) and app.debug:
-        click.echo("".join(traceback.format_exception(problem)), err=True)
-    reason = None if problem is None else str(problem)
-    return {"what": what, "name": name, "from": place, "ok": reason is None, "reason": reason}
-
-
-def _failure(load: Any, subject: Any) -> LLMRouterError | None:
-    try:
-        load(subject)
-    except LLMRouterError as error:
-        return error
-    return None

@@ -163,6 +163,12 @@ def _applies(requirement: str, extra: str = "") -> bool:
     return marker is None or marker.evaluate({"extra": extra})
 
 
+def core_bounds(distribution: Distribution) -> list[str]:
+    """Return what a distribution requires of core, such as ``>=0.1,<0.2``: one text for each requirement."""
+    found = (_REQUIREMENT.match(text) for text in distribution.requirements)
+    return [each["specifiers"].strip() for each in found if each and normalize(each["name"]) == CORE]
+
+
 def installed_version(name: str) -> str | None:
     """Return the version of an installed distribution, or None."""
     try:

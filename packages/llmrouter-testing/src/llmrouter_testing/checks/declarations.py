@@ -1,24 +1,30 @@
-"""Checks of how a plugin is declared and imported, the same for every kind."""
+"""Checks of how a plugin is declared and imported, the same for every kind.
+
+What is wrong is found where ``llmrouter plugins check`` finds it too, in
+`llmrouter.plugin_system.static_checks`.
+"""
 
 from __future__ import annotations
 
-import re
-
+from llmrouter.plugin_system import static_checks
+from llmrouter.plugin_system.apart import Imported, import_apart
+from llmrouter.plugin_system.contract import contract_problem
 from llmrouter.plugin_system.installed import load_target
 from llmrouter.plugin_system.metadata import CORE
-from llmrouter_testing.child import in_child
 from llmrouter_testing.report import Checks, fail, not_applicable
-from llmrouter_testing.subjects import Subject
-
-HEAVY = frozenset(
-    {
-        *("torch", "numpy", "scipy", "pandas", "sklearn", "tensorflow", "jax", "transformers"),
-        *("sentence_transformers", "openai", "httpx", "httpx2", "aiohttp", "requests", "asyncio", "rich"),
-    }
-)
-SLOW_MS = 1000.0
+from llmrouter_testing.subjects import Subject, target_of
 
 declaration_checks: Checks[Subject] = Checks()
+
+
+@declaration_checks
+def class_contract(subject: Subject) -> None:
+    """The class can be made and called as core does it: no method is missing, or takes other arguments.
+
+    The base classes, llmrouter.models.router.Router and its like, have what is optional.
+    """
+    found = subject.found
+    _demand(contract_problem(found, subject.kind.capitalize(), found.__module__))
 
 
 @declaration_checks
@@ -29,12 +35,9 @@ def light_plugin_import(subject: Subject) -> str:
     used: keep heavy imports in the modules that the targets name, and out of the package's __init__.py.
     """
     module = subject.declaration.plugin.module
-    imported, took = in_child("import", module).value
-    if heavy := sorted(HEAVY & {name.partition(".")[0] for name in imported}):
-        fail(f"importing {module} imports {', '.join(heavy)}")
-    if took > SLOW_MS:
-        fail(f"importing {module} takes {took:.0f} ms")
-    return f"{module} is imported in {took:.0f} ms"
+    imported = _imported(module)
+    _demand(static_checks.heavy_import(module, imported))
+    return f"{module} is imported in {imported.ms:.0f} ms"
 
 
 @declaration_checks
@@ -46,11 +49,7 @@ def silent_import(subject: Subject) -> None:
     modules = [subject.found.__module__]
     if subject.declared is not None:
         modules.insert(0, subject.declared.plugin.module)
-    _, out, err = in_child("import", *modules)
-    for stream, text in (("output", out), ("error", err)):
-        if text:
-            first = text.strip().partition("\n")[0]
-            fail(f"importing {' and '.join(modules)} writes to standard {stream}: {first!r}")
+    _demand(static_checks.output_on_import(_imported(*modules)))
 
 
 @declaration_checks
@@ -66,15 +65,22 @@ def declared_metadata(subject: Subject) -> None:
         fail(f"it cannot be used, {declared.reason}")
     if declared.plugin.state != "ready":
         fail(f"its plugin is not ready, {declared.plugin.state}: {declared.plugin.reason}")
-    if load_target(declared.target) is not subject.found:
-        fail(f"its target {declared.target} is not {subject.found.__qualname__}")
-    if declared.summary == "":
-        fail("it has no summary; users see that sentence when they list what is installed")
+    if load_target(declared.spec.target) is not subject.found:
+        fail(f"its target {declared.spec.target} is not {target_of(subject.found)}")
+    _demand(static_checks.undescribed(declared.spec))
     if distribution.name == CORE:
         not_applicable("it is core's own")
-    pattern = re.compile(rf"{CORE}\s*(\[[^\]]*\])?\s*(?P<bounds>[^;]*)", re.IGNORECASE)
-    bounds = [found["bounds"] for text in distribution.requirements if (found := pattern.match(text))]
-    if not bounds:
-        fail(f"{distribution} does not require {CORE}")
-    if not any(">" in text for text in bounds) or not any("<" in text for text in bounds):
-        fail(f"{distribution} requires {CORE}{bounds[0]}, without a lower and an upper bound")
+    _demand(static_checks.unbounded(distribution))
+
+
+def _imported(module: str, *others: str) -> Imported:
+    """Import modules in another process, which has to succeed."""
+    imported = import_apart(module, others)
+    if imported.problem:
+        fail(f"in another process: {imported.problem}")
+    return imported
+
+
+def _demand(problem: str | None) -> None:
+    if problem is not None:
+        fail(problem)
