@@ -35,6 +35,7 @@ def test_a_sound_installation(invoke: Callable[..., Any]) -> None:
     ((status, detail),) = findings(done, "plugin randomrouter")
     assert status == "ok"
     assert detail.startswith("llmrouter-random 0.1.0, ")
+    assert findings(done, "plugin API") == [("ok", "1.0")]
     assert findings(done, "llmrouter-lib") == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llmrouter import hookspecs
 from llmrouter_testing.conformance import JUDGE_CHECKS, ROUTER_CHECKS, TRAINER_CHECKS
 from llmrouter_testing.report import Check, ConformanceError, NotApplicableError
 from llmrouter_testing.subjects import JudgeSubject, RouterSubject
@@ -16,7 +17,7 @@ from tests.testing import broken
 
 Install = Callable[..., Path]
 
-DECLARING = {"light_plugin_import", "silent_import", "declared_metadata"}
+DECLARING = {"light_plugin_import", "silent_import", "declared_metadata", "no_deprecated_hooks"}
 PLUGIN = """
     from llmrouter import RouterSpec, TrainerSpec, hookimpl
 
@@ -145,6 +146,18 @@ class TestDeclarations:
     def test_versions_of_core(self, install: Install, requires: tuple[str, ...], told: str) -> None:
         subject = self.declared(install, requires=requires)
         assert told in problem_of("declared_metadata", ROUTER_CHECKS, subject)
+
+    def test_a_hook_that_is_on_its_way_out(self, install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+        told = "llmrouter_register_routers goes with 0.3; use llmrouter_declare_routers"
+
+        @hookspecs.hookspec(warn_on_impl=DeprecationWarning(told))
+        def llmrouter_register_routers() -> Any:
+            """Declare routers."""
+
+        monkeypatch.setattr(hookspecs, "llmrouter_register_routers", llmrouter_register_routers)
+        subject = self.declared(install)
+        assert problem_of("no_deprecated_hooks", ROUTER_CHECKS, subject).startswith(f"{told}\n\n")
+        check_of("declared_metadata", ROUTER_CHECKS).run(subject)
 
     def test_no_summary(self, install: Install) -> None:
         subject = self.declared(install, PLUGIN.replace(', "Routes by length."', ""))

@@ -14,7 +14,7 @@ from llmrouter_testing.report import Check, ConformanceError
 from llmrouter_testing.subjects import EncoderSubject
 from tests.testing import encoders
 
-DECLARING = {"light_plugin_import", "silent_import", "declared_metadata"}
+DECLARING = {"light_plugin_import", "silent_import", "declared_metadata", "no_deprecated_hooks"}
 FAULTY: list[tuple[str, type, str]] = [
     ("class_contract", encoders.OneText, r"encode\(self\) cannot be called as encode\(self, texts\)"),
     ("features_contract", encoders.Doubles, "float64 where float32 is expected"),

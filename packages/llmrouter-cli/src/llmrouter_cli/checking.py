@@ -33,12 +33,14 @@ class Checked(NamedTuple):
         name: Its name.
         place: The distribution or folder that it is from.
         problems: What is wrong and what to do, one each; an error is one that code raised.
+        notes: What is not wrong yet.
     """
 
     what: str
     name: str
     place: str
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def check_everything(registry: PluginRegistry) -> Iterator[Checked]:
@@ -51,7 +53,7 @@ def check_everything(registry: PluginRegistry) -> Iterator[Checked]:
     for plugin in registry.plugins:
         place = str(plugin.distribution)
         problems = tuple(_problems(plugin, apart.get(plugin), place in broken))
-        yield Checked("plugin", plugin.name, place, problems)
+        yield Checked("plugin", plugin.name, place, problems, plugin.deprecated)
     yield from declared
 
 

@@ -12,6 +12,7 @@ import click
 
 import llmrouter
 from llmrouter.completion.keys import check_keys
+from llmrouter.hookspecs import API_VERSION
 from llmrouter.plugin_system import PluginRegistry
 from llmrouter.plugin_system.directories import VARIABLE
 from llmrouter.plugin_system.metadata import installed_version, missing_extras
@@ -67,6 +68,7 @@ def _packages() -> Iterator[Finding]:
     yield Finding(
         "versions", "ok" if same else "warning", detail if same else f"{detail}; upgrade both together"
     )
+    yield Finding("plugin API", "ok", ".".join(map(str, API_VERSION)))
     if other := installed_version("llmrouter-lib"):
         yield Finding(
             "llmrouter-lib",
@@ -86,6 +88,8 @@ def _plugins(registry: PluginRegistry) -> Iterator[Finding]:
     for plugin in registry.plugins:
         if plugin.state != "ready":
             continue
+        for deprecated in plugin.deprecated:
+            yield Finding(f"plugin {plugin.name}", "warning", f"{plugin.distribution}: {deprecated}")
         if plugin.imported_torch:
             detail = (
                 "its plugin module imports torch; import it where it is used, so that listing stays quick"

@@ -54,7 +54,11 @@ def show_plugin(app: App, name: str, as_json: bool) -> None:
     """
     wanted = {normalize(name), normalize(requirement_of(name))}
     rows = [
-        {**row, "declares": [_declared(spec) for spec in plugin.declared]}
+        {
+            **row,
+            "declares": [_declared(spec) for spec in plugin.declared],
+            "deprecated": list(plugin.deprecated),
+        }
         for plugin, row in zip(app.registry.plugins, _installed(app.registry), strict=True)
         if wanted & {normalize(plugin.name), normalize(plugin.distribution.name)}
     ]
@@ -62,6 +66,7 @@ def show_plugin(app: App, name: str, as_json: bool) -> None:
         known = ", ".join(sorted({plugin.distribution.name for plugin in app.registry.plugins}))
         raise click.UsageError(f"no plugin is named {name!r}; there are {known or 'none'}")
     columns = {"name": "Plugin", "state": "State", "from": "From", "declares": "Declares", "module": "Module"}
+    columns["deprecated"] = "Deprecated"
     show(rows, as_json, columns, note="reason")
 
 
@@ -221,16 +226,13 @@ def taken_commands(registry: PluginRegistry) -> Iterator[Declaration[Any]]:
 
 
 def _rows(checked: Checked, debug: bool) -> Iterator[dict[str, Any]]:
-    for problem in checked.problems or (None,):
+    row = {"what": checked.what, "name": checked.name, "from": checked.place}
+    for problem in checked.problems:
         if isinstance(problem, Exception) and debug:
             click.echo("".join(traceback.format_exception(problem)), err=True)
-        yield {
-            "what": checked.what,
-            "name": checked.name,
-            "from": checked.place,
-            "ok": problem is None,
-            "reason": None if problem is None else str(problem),
-        }
+        yield {**row, "ok": False, "reason": str(problem)}
+    for note in checked.notes or (() if checked.problems else (None,)):
+        yield {**row, "ok": True, "reason": note}
 
 
 def _installed(registry: PluginRegistry) -> Iterator[dict[str, Any]]:

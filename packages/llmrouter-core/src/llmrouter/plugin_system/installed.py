@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -63,6 +64,7 @@ class Plugin:
         declared: What it declares, in order.
         load_ms: Time to import it and to ask it for its declarations.
         imported_torch: Whether importing it imported torch.
+        deprecated: What it implements that is on its way out, a sentence each.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Plugin:
     declared: list[specs.Spec] = field(default_factory=list)
     load_ms: float = 0.0
     imported_torch: bool = False
+    deprecated: tuple[str, ...] = ()
 
     def specs(self, kind: type[SpecT]) -> list[SpecT]:
         """Return what it declares of one kind."""
@@ -144,7 +147,7 @@ class InstalledPlugins:
             key += f" ({plugin.module})"
         try:
             module = load_target(plugin.module)
-            self._manager.register(module, key)
+            plugin.deprecated = self._register(module, key)
             plugin.hooks = self._implemented(module)
             for hook in plugin.hooks:
                 if kind := _REGISTERING.get(hook):
@@ -159,6 +162,14 @@ class InstalledPlugins:
         plugin.load_ms = (time.perf_counter() - started) * 1000
         plugin.imported_torch = not torch_was_there and "torch" in sys.modules
 
+    def _register(self, module: object, key: str) -> tuple[str, ...]:
+        """Register a plugin; returns what pluggy says of hooks and arguments that are on their way out."""
+        # Kept for whoever checks: warnings would come in every command, and end here where they are errors.
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self._manager.register(module, key)
+        return tuple(dict.fromkeys(str(warning.message) for warning in caught))
+
     def _implemented(self, module: object) -> tuple[str, ...]:
         for hook in (*_REGISTERING, _OBSERVING):
             defined = getattr(module, "__dict__", {}).get(hook)
@@ -170,8 +181,12 @@ class InstalledPlugins:
             if more:
                 raise PluginError(f"implements {caller.name} twice")
             if not caller.has_spec() and not impl.optionalhook:
-                known = [*_REGISTERING, _OBSERVING]
-                raise PluginError(f"implements an unknown hook, {caller.name}; there are {', '.join(known)}")
+                known = ", ".join((*_REGISTERING, _OBSERVING))
+                raise PluginError(
+                    f"implements an unknown hook, {caller.name}; there are {known}. "
+                    f"If it is of a newer {CORE} than {self._core_version}, upgrade that; "
+                    "with @hookimpl(optionalhook=True) older ones pass over it"
+                )
             if impl.wrapper or impl.hookwrapper:
                 raise PluginError(f"implements {caller.name} as a hook wrapper, which is not called")
         return tuple(caller.name for caller in callers)

@@ -73,6 +73,16 @@ def declared_metadata(subject: Subject) -> None:
     _demand(static_checks.unbounded(distribution))
 
 
+@declaration_checks
+def no_deprecated_hooks(subject: Subject) -> None:
+    """The plugin implements no hook, and takes no argument of one, that is on its way out.
+
+    It works for now, and stops with the release that removes it.
+    """
+    if deprecated := subject.declaration.plugin.deprecated:
+        fail("; ".join(deprecated))
+
+
 def _imported(module: str, *others: str) -> Imported:
     """Import modules in another process, which has to succeed."""
     imported = import_apart(module, others)

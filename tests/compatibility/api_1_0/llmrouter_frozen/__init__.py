@@ -1,0 +1,1 @@
+"""Goes by the length of a query."""
