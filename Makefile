@@ -3,11 +3,11 @@ HATCH = hatch==1.18.2
 # The name carries the requirement, so that a changed pin makes .venv anew.
 SETUP = .venv/$(HATCH).stamp
 
-# Passed on to pytest by test and to benchmarks/run.py by bench.
+# Passed on to pytest by test, to benchmarks/run.py by bench, and to Zensical by docs.
 ARGS =
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test coverage check format bench bench-quality bench-gateway build clean
+.PHONY: help setup demo test coverage check format docs bench bench-quality bench-gateway build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,9 @@ format: $(SETUP) ## format the code and apply ruff's safe fixes
 	scripts/in-env lint ruff check --fix-only
 	scripts/in-env lint ruff format
 
+docs: $(SETUP) ## build the documentation into site/; ARGS=serve shows it while you write
+	scripts/in-env default python -m zensical $(or $(ARGS),build --clean --strict)
+
 bench: $(SETUP) ## run the benchmarks; ARGS is passed to benchmarks/run.py
 	scripts/in-env default python benchmarks/run.py $(ARGS)
 
@@ -51,5 +54,5 @@ build: $(SETUP) ## build the sdist and wheel of every package into dist/
 	scripts/hatch build --all
 
 clean: ## remove all that the other targets made, environments included
-	rm -rf .venv .hatch .hypothesis .pytest_cache .ruff_cache .coverage build dist htmlcov
+	rm -rf .venv .hatch .hypothesis .pytest_cache .ruff_cache .coverage .cache build dist htmlcov site
 	find packages tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || :

@@ -32,6 +32,7 @@ API_VERSION = (1, 0)
 # to use. It is kept as the plugin's `deprecated`, and told where plugins are checked, not in every command.
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin module as the implementation of the hook of its name: a decorator."""
 
 
 @hookspec
