@@ -1,7 +1,7 @@
 """What the documentation takes from the code, in the place of lines such as ``{{ commands }}``.
 
-A Markdown extension, named in mkdocs.yml. It runs on what is installed: in the development environment, all packages
-of this repository. What it cannot describe fails the build.
+A Markdown extension, named in mkdocs.yml. It tells of what is installed: in the development environment, all
+packages of this repository. What it cannot describe fails the build.
 """
 
 from __future__ import annotations
