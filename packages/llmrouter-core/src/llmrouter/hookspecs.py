@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 PROJECT = "llmrouter"
 
-# Of all that a plugin builds on; docs/compatibility.md says what that is. The first number is raised where a
-# plugin that was written against it may stop working, the second where something is added.
 API_VERSION = (1, 0)
+"""Version of all that a plugin builds on; ``docs/compatibility.md`` says what that is.
+
+The first number is raised where a plugin that was written against it may stop working, the second where
+something is added.
+"""
 
 # A hook on its way out is marked @hookspec(warn_on_impl=DeprecationWarning(…)), an argument of one by
 # warn_on_impl_args={"name": DeprecationWarning(…)}: the text names it, the release that removes it, and what
