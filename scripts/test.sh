@@ -35,7 +35,7 @@ for version in "${others[@]}"; do
     printf '\nPython %s, the torch-free part of the suite %s\n' "$version" "${part[*]}"
     status=0
     scripts/in-env "bare.py$version" pytest -n 2 -m "not torch and not llm and not extras" \
-        --ignore=tests/knn --ignore=tests/lifecycle --ignore=tests/pareto --ignore=tests/seeds/test_routers_client.py "${part[@]}" || status=$?
+        --ignore=tests/docs --ignore=tests/knn --ignore=tests/lifecycle --ignore=tests/pareto --ignore=tests/seeds/test_routers_client.py "${part[@]}" || status=$?
     # Status 5, nothing selected, is no fault where the caller's own selection may name only torch tests.
     if [[ $status -eq 5 && $# -gt 0 ]]; then
         continue

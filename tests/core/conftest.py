@@ -33,7 +33,7 @@ def make_longformer() -> Callable[..., Path]:
     return write_longformer
 
 
-def write_longformer(folder: Path, seed: int = 0) -> Path:
+def write_longformer(folder: Path, seed: int = 0, hidden_size: int = 16) -> Path:
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import LongformerConfig, LongformerModel, PreTrainedTokenizerFast
@@ -54,7 +54,7 @@ def write_longformer(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     config = LongformerConfig(
         vocab_size=len(words),
-        hidden_size=16,
+        hidden_size=hidden_size,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,
