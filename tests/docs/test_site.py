@@ -240,9 +240,11 @@ def test_the_reference_has_every_public_name(name: str, site: Path) -> None:
     missing = []
     for key in public:
         value = getattr(module, key)
-        places = {f"{name}.{key}", f"{getattr(value, '__module__', name)}.{key}"}
-        if not places & (told | UNTOLD):
-            missing.append(f"{name}.{key}")
+        # Where a package exports what a module of it defines, one of the two is enough.
+        owners = {name, getattr(value, "__module__", name), *PUBLIC}
+        same = (owner for owner in owners if getattr(importlib.import_module(owner), key, None) is value)
+        if not {f"{owner}.{key}" for owner in same} & (told | UNTOLD):
+            missing.append(key)
     assert missing == []
 
 
