@@ -70,6 +70,7 @@ def build(folder: Path) -> str | None:
     for name in ("packages", "scripts"):
         (folder / name).symlink_to(ROOT / name)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMROUTER_")}
+    environ["HOME"] = str(folder)  # without the settings that somebody may have there
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     run = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
     told = re.sub(r"\x1b\[[\d;]*m", "", run.stdout + run.stderr)
