@@ -102,6 +102,7 @@ def test_whatever_plugins_print_goes_to_standard_error(
 
 
 @pytest.mark.usefixtures("loud")
+@pytest.mark.parametrize("loud", ["library", "at exit"], indirect=True)
 def test_plugins_check_finds_whatever_prints(command: Callable[..., Any]) -> None:
     done = command("plugins", "check")
     assert done.status == 1
