@@ -346,6 +346,13 @@ class TestCheck:
             "in a process of its own: ImportError: cannot import name 'by_chance'"
         )
 
+    def test_two_routers_of_one_class_are_told_apart(
+        self, invoke: Callable[..., Any], everything: Any
+    ) -> None:
+        other = 'RouterSpec("other", "fake_all_code:AllRouter"), RouterSpec("all",'
+        everything(plugin=EVERYTHING.replace('RouterSpec("all",', other))
+        assert [row["name"] for row in invoke("plugins", "check").json if not row["ok"]] == ["other"]
+
     def test_the_current_folder_hides_nothing_that_is_imported(
         self, invoke: Callable[..., Any], everything: Any, write: Callable[[str, str], Path]
     ) -> None:

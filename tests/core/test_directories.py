@@ -469,6 +469,58 @@ class TestWhenCodeRuns:
         assert not Path("it_ran").exists()
 
 
+class TestTurnedOff:
+    ADVICE = "ask for them"
+
+    @pytest.fixture(autouse=True)
+    def folder(self, write: Write) -> Path:
+        return write("custom_routers/my_router/router.py", ROUTER).parent
+
+    @pytest.fixture
+    def registry(self) -> PluginRegistry:
+        return PluginRegistry(directories=False, advice=self.ADVICE)
+
+    @pytest.mark.parametrize("name", ["my_router", "dir:my_router", "My_Router"])
+    def test_who_asks_for_a_router_there_is_told_where_it_is_and_what_to_do(
+        self, registry: PluginRegistry, folder: Path, name: str
+    ) -> None:
+        assert registry.directories == []
+        with pytest.raises(UnknownRouterError) as caught:
+            registry.find(name)
+        assert str(caught.value) == (
+            f"Unknown router: {name}; it is the folder {folder.absolute()}, and plugin directories are off; "
+            "ask for them"
+        )
+
+    @pytest.mark.parametrize("settings", ["", '[routers]\nmy_router = "dir"\n'])
+    def test_an_installed_one_is_not_taken_in_its_place(
+        self, install: Callable[..., Path], write: Write, settings: str
+    ) -> None:
+        write("llmrouter.toml", settings)
+        modules = {"fake_plugin": INSTALLED, "fake_router": INSTALLED_ROUTER}
+        install("llmrouter-fake", modules, {"x": "fake_plugin"})
+        registry = PluginRegistry(directories=False, advice=self.ADVICE)
+        with pytest.raises(UnknownRouterError, match="plugin directories are off; ask for them"):
+            registry.find("my_router" if settings else "dir:my_router")
+        assert registry.find("llmrouter-fake:my_router").distribution == "llmrouter-fake"
+
+    def test_one_that_is_nowhere_is_said_to_be_nowhere(self, registry: PluginRegistry) -> None:
+        with pytest.raises(UnknownRouterError, match=r"; there are randomrouter.* off; ask for them$"):
+            registry.find("nowhere")
+
+    @pytest.mark.parametrize(("directories", "found"), [(None, False), (True, True), (False, False)])
+    def test_who_decides_goes_before_the_settings(
+        self, write: Write, directories: bool | None, found: bool
+    ) -> None:
+        write("llmrouter.toml", "[plugins]\ndirectories = false\n")
+        names = PluginRegistry(directories=directories).get_router_names()
+        assert ("my_router" in names) == found
+
+    def test_named_ones_are_searched_all_the_same(self) -> None:
+        names = PluginRegistry(["custom_routers"], directories=False).get_router_names()
+        assert "my_router" in names
+
+
 class TestShadowing:
     @pytest.fixture(autouse=True)
     def two_directories(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

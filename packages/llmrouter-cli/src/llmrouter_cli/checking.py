@@ -16,7 +16,7 @@ from llmrouter.plugin_system.contract import contract_problem
 from llmrouter.plugin_system.installed import Plugin
 from llmrouter.plugin_system.registry import Declaration
 from llmrouter.plugin_system.static_checks import heavy_import, output_on_import, unbounded, undescribed
-from llmrouter.specs import CommandSpec, Spec
+from llmrouter.specs import CommandSpec, RouterSpec
 from llmrouter_cli.results import shorten
 
 # Processes that import plugins at once.
@@ -49,7 +49,7 @@ def check_everything(registry: PluginRegistry) -> Iterator[Checked]:
         yield Checked("settings", "required", "llmrouter.toml", (problem,))
     apart = _import_apart(plugin for plugin in registry.plugins if plugin.state in ("ready", "conflict"))
     declared = [*_routers(registry), *_others(registry)]
-    broken = {checked.place for checked in declared if checked.problems}
+    broken = {each.place for each in declared if any(isinstance(p, LLMRouterError) for p in each.problems)}
     for plugin in registry.plugins:
         place = str(plugin.distribution)
         problems = tuple(_problems(plugin, apart.get(plugin), place in broken))
@@ -101,8 +101,8 @@ def _routers(registry: PluginRegistry) -> Iterator[Checked]:
 
 def _undescribed(entry: RouterEntry) -> str | None:
     # A folder's summary is a docstring, which is its owner's business.
-    specs: list[Spec] = entry.plugin.declared if entry.plugin else []
-    return next((undescribed(spec) for spec in specs if getattr(spec, "target", "") == entry.target), None)
+    specs = entry.plugin.specs(RouterSpec) if entry.plugin else []
+    return next((undescribed(spec) for spec in specs if spec.name == entry.name), None)
 
 
 def _others(registry: PluginRegistry) -> Iterator[Checked]:

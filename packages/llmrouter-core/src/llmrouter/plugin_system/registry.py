@@ -126,7 +126,7 @@ class PluginRegistry:
         else:
             found = named
         if not found:
-            raise self._unknown(name, named)
+            raise self._unknown(name, named, origin)
         usable = [
             entry
             for entry in found
@@ -223,14 +223,14 @@ class PluginRegistry:
                 logger.warning("Running router %r from %s", entry.name, entry.origin)
             return class_in_folder(entry.directory.folder, base, files)
 
-    def _unknown(self, name: str, named: Sequence[RouterEntry]) -> UnknownRouterError:
+    def _unknown(self, name: str, named: Sequence[RouterEntry], origin: str) -> UnknownRouterError:
+        bare = name.rpartition(":")[2].strip().lower()
+        if self._unsearched and origin in ("", DIRECTORY_PREFIX) and (folder := find_folder(bare)):
+            return UnknownRouterError(name, f"; it is the folder {folder}, and {self._unsearched}")
         if named:
             choices = " or ".join(entry.qualified_name for entry in named)
             return UnknownRouterError(name, f"; there is {choices}")
         names = self.get_router_names()
-        bare = name.rpartition(":")[2].strip().lower()
-        if self._unsearched and (folder := find_folder(bare)):
-            return UnknownRouterError(name, f"; it is the folder {folder}, and {self._unsearched}")
         nearest = _nearest(bare, names)
         if nearest:
             return UnknownRouterError(name, f"; did you mean {' or '.join(nearest)}?", nearest)
