@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import os
 import pty
@@ -104,7 +105,6 @@ class Session:
         (self._own / "typed").write_text(self.typed)
         # A page's gateway gets a port of its own, whether the page names it or not.
         self.ports = {GATEWAY_PORT: free_port(), **self.ports}
-        self._groups: list[int] = []
 
     def perform(self, block: Block, shown: str | None = None) -> None:
         """Do what a reader does with a block.
@@ -158,21 +158,24 @@ class Session:
 
     def close(self) -> None:
         """Stop what still runs."""
-        for group in self._groups:
-            try:
-                os.killpg(group, signal.SIGTERM)
-            except ProcessLookupError:
-                continue
-        # Then what did not end by itself.
-        for group in self._groups:
-            for _ in range(100):
-                try:
-                    os.killpg(group, 0)
-                except ProcessLookupError:
-                    break
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in self._running():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, number)
+            end = time.monotonic() + 10
+            while self._running() and time.monotonic() < end:
                 time.sleep(0.05)
-            else:
-                os.killpg(group, signal.SIGKILL)
+
+    def _running(self) -> list[int]:
+        """The processes that the page has started, those too that began a session of their own."""
+        mark = f"SESSION={self._own}".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            # Of others, or ended meanwhile.
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        return found
 
     def _type(self, block: Block, code: str, terminal: bool = False) -> str:
         """Type commands into a shell; returns all that they print."""
@@ -206,7 +209,6 @@ class Session:
                     stderr=writer,
                     start_new_session=True,
                 )
-            self._groups.append(process.pid)
             told = _read_while(process, reader)
         finally:
             os.close(reader)

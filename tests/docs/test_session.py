@@ -100,6 +100,13 @@ def test_a_page_is_one_session(page: Callable[[str], Page], perform: Perform) ->
     assert f":{session.ports[8080]}/v1" in (session.folder / "settings.yaml").read_text()
 
 
+def test_what_goes_on_is_stopped_in_the_end(page: Callable[[str], Page], perform: Perform) -> None:
+    session = perform(page("~~~sh\nsetsid sleep 100 >/dev/null &\nsleep 100 &\n~~~"), Brought())
+    assert len(session._running()) == 2
+    session.close()
+    assert not session._running()
+
+
 def test_a_gateway_goes_on_until_the_end_and_gives_way_to_the_next(
     page: Callable[[str], Page], perform: Perform
 ) -> None:
