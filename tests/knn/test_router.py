@@ -138,7 +138,7 @@ def test_an_untrained_router_says_what_to_do(configured: Configured, tmp_path: P
         ({"k": True}, "whole number from 1"),
         ({"temperature": 0}, "above 0"),
         ({"trade_off": -1}, "from 0"),
-        ({"search": "annoy"}, "auto, numpy, faiss, hnswlib"),
+        ({"search": "annoy"}, "auto, numpy, faiss or hnswlib"),
         ({"encoder": 3}, "expected text"),
         ({"embedding_cache": 3}, "true, false or a folder"),
     ],

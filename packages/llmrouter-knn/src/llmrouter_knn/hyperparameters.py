@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from llmrouter.config import config_error
+from llmrouter.models.hyperparameters import FOLDER, TEXT, above, number, one_of, read_hyperparameters, whole
 from llmrouter_knn.search import SEARCHES
 
 
@@ -26,12 +25,12 @@ class Hyperparameters:
         embedding_cache: Whether, or where, to keep embeddings of dense encoders on disk.
     """
 
-    k: int = 200
-    temperature: float = 0.3
-    trade_off: float = 0.0
-    encoder: str = "wordllama"
-    search: str = "auto"
-    embedding_cache: bool | str = False
+    k: Annotated[int, whole(1)] = 200
+    temperature: Annotated[float, above(0)] = 0.3
+    trade_off: Annotated[float, number(0)] = 0.0
+    encoder: Annotated[str, TEXT] = "wordllama"
+    search: Annotated[str, one_of(SEARCHES)] = "auto"
+    embedding_cache: Annotated[bool | str, FOLDER] = False
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any], source: object) -> Hyperparameters:
@@ -40,29 +39,4 @@ class Hyperparameters:
         Raises:
             ConfigError: A value is of the wrong type or out of range.
         """
-        given = cfg["hparam"]
-        values = {field.name: given[field.name] for field in fields(cls) if given.get(field.name) is not None}
-        for name, value in values.items():
-            if problem := _problem(name, value):
-                raise config_error(source, ["hparam", name], problem)
-        return cls(**values)
-
-
-def _problem(name: str, value: Any) -> str | None:
-    if name == "k":
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return None if whole and value > 0 else f"expected a whole number from 1, found {value!r}"
-    if name in ("temperature", "trade_off"):
-        number = (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
-            and (value > 0 or (value == 0 and name == "trade_off"))
-        )
-        least = "above 0" if name == "temperature" else "from 0"
-        return None if number else f"expected a number {least}, found {value!r}"
-    if name == "search":
-        return None if value in SEARCHES else f"expected {', '.join(SEARCHES)}, found {value!r}"
-    if name == "embedding_cache":
-        return None if isinstance(value, bool | str) else f"expected true, false or a folder, found {value!r}"
-    return None if isinstance(value, str) else f"expected text, found {value!r}"
+        return read_hyperparameters(cls, cfg, source)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
-from llmrouter.config import config_error
+from llmrouter.models.hyperparameters import FOLDER, TEXT, above, number, read_hyperparameters, whole
 from llmrouter_pareto.constraints import KINDS
 
 
@@ -34,19 +33,20 @@ class Hyperparameters:
         embedding_cache: Whether, or where, to keep embeddings of dense encoders on disk.
     """
 
+    # Constraints are read once the LLMs are known.
     cost_constraint: float | str | dict[str, Any] | None = None
     quality_constraint: float | str | dict[str, Any] | None = None
-    trade_off: float | None = None
-    encoder: str = "hashing"
-    weight_decay: float = 1.5
-    common_decay: float = 10.0
-    neighbors: int = 300
-    cost_neighbors: int = 50
-    components: int = 32
-    memory: int = 20_000
-    folds: int = 4
-    seed: int = 0
-    embedding_cache: bool | str = False
+    trade_off: Annotated[float | None, number(0)] = None
+    encoder: Annotated[str, TEXT] = "hashing"
+    weight_decay: Annotated[float, above(0)] = 1.5
+    common_decay: Annotated[float, above(0)] = 10.0
+    neighbors: Annotated[int, whole(1)] = 300
+    cost_neighbors: Annotated[int, whole(1)] = 50
+    components: Annotated[int, whole(1)] = 32
+    memory: Annotated[int, whole(1)] = 20_000
+    folds: Annotated[int, whole(2)] = 4
+    seed: Annotated[int, whole(0)] = 0
+    embedding_cache: Annotated[bool | str, FOLDER] = False
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any], source: object) -> Hyperparameters:
@@ -55,48 +55,9 @@ class Hyperparameters:
         Raises:
             ConfigError: A value is of the wrong type or out of range, or two ways to choose are given.
         """
-        given = cfg["hparam"]
-        values = {field.name: given[field.name] for field in fields(cls) if given.get(field.name) is not None}
-        for name, value in values.items():
-            if problem := _problem(name, value):
-                raise config_error(source, ["hparam", name], problem)
-        ways = [name for name in (*KINDS, "trade_off") if name in values]
-        if len(ways) > 1:
-            raise config_error(
-                source, ["hparam", ways[1]], f"is one way to choose and {ways[0]} another; keep one"
-            )
-        return cls(**values)
+        return read_hyperparameters(cls, cfg, source, (*KINDS, "trade_off"))
 
     @property
     def learning(self) -> dict[str, Any]:
         """Those that training depends on; the others count when a query is routed."""
         return {key: value for key, value in asdict(self).items() if key not in (*KINDS, "trade_off")}
-
-
-_COUNTS = ("neighbors", "cost_neighbors", "components", "memory")
-
-
-def _problem(name: str, value: Any) -> str | None:
-    if name in KINDS:
-        return None  # they are read once the LLMs are known
-    if name in _COUNTS:
-        return None if _is_whole(value) and value > 0 else f"expected a whole number from 1, found {value!r}"
-    if name == "folds":
-        return None if _is_whole(value) and value > 1 else f"expected a whole number from 2, found {value!r}"
-    if name == "seed":
-        return None if _is_whole(value) and value >= 0 else f"expected a whole number from 0, found {value!r}"
-    if name in ("weight_decay", "common_decay"):
-        return None if _is_number(value) and value > 0 else f"expected a number above 0, found {value!r}"
-    if name == "trade_off":
-        return None if _is_number(value) and value >= 0 else f"expected a number from 0, found {value!r}"
-    if name == "embedding_cache":
-        return None if isinstance(value, bool | str) else f"expected true, false or a folder, found {value!r}"
-    return None if isinstance(value, str) else f"expected text, found {value!r}"
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from llmrouter.config import config_error
+from llmrouter.models.hyperparameters import (
+    FOLDER,
+    SHARE,
+    TEXT,
+    Check,
+    number,
+    one_of,
+    read_hyperparameters,
+    whole,
+)
 from llmrouter_threshold.examples import TARGETS
+
+_ASCENDING = Check(
+    "ascending numbers from 0 to 1",
+    lambda value: isinstance(value, list) and all(map(SHARE.holds, value)) and value == sorted(value),
+)
 
 
 @dataclass(frozen=True)
@@ -38,25 +52,25 @@ class Hyperparameters:
         embedding_cache: Whether, or where, to keep embeddings of dense encoders on disk.
     """
 
-    encoder: str = "hashing"
-    target: str | None = None
-    small_model: str | None = None
-    large_model: str | None = None
-    threshold: float | None = None
-    thresholds: list[float] | None = None
-    strong_share: float | None = None
-    quality: float | None = None
-    embedding_dim: int | None = None
-    hidden_dim: int = 0
-    train_epoch: int = 40
-    learning_rate: float = 0.01
-    batch_size: int = 64
-    weight_decay: float = 1.0
-    dropout: float = 0.1
-    patience: int = 5
-    validation_share: float = 0.15
-    seed: int = 0
-    embedding_cache: bool | str = False
+    encoder: Annotated[str, TEXT] = "hashing"
+    target: Annotated[str | None, one_of(TARGETS)] = None
+    small_model: Annotated[str | None, TEXT] = None
+    large_model: Annotated[str | None, TEXT] = None
+    threshold: Annotated[float | None, SHARE] = None
+    thresholds: Annotated[list[float] | None, _ASCENDING] = None
+    strong_share: Annotated[float | None, SHARE] = None
+    quality: Annotated[float | None, SHARE] = None
+    embedding_dim: Annotated[int | None, whole(1)] = None
+    hidden_dim: Annotated[int, whole(0)] = 0
+    train_epoch: Annotated[int, whole(1)] = 40
+    learning_rate: Annotated[float, number(0)] = 0.01
+    batch_size: Annotated[int, whole(1)] = 64
+    weight_decay: Annotated[float, number(0)] = 1.0
+    dropout: Annotated[float, SHARE] = 0.1
+    patience: Annotated[int, whole(1)] = 5
+    validation_share: Annotated[float, SHARE] = 0.15
+    seed: Annotated[int, whole(0)] = 0
+    embedding_cache: Annotated[bool | str, FOLDER] = False
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any], source: object) -> Hyperparameters:
@@ -65,50 +79,5 @@ class Hyperparameters:
         Raises:
             ConfigError: A value is of the wrong type or out of range.
         """
-        given = cfg["hparam"]
-        values = {field.name: given[field.name] for field in fields(cls) if given.get(field.name) is not None}
-        for name, value in values.items():
-            if problem := _problem(name, value):
-                raise config_error(source, ["hparam", name], problem)
-        found = cls(**values)
-        ways = [name for name in ("threshold", "thresholds", "strong_share", "quality") if name in values]
-        if len(ways) > 1:
-            raise config_error(
-                source, ["hparam", ways[1]], f"is one way to choose and {ways[0]} another; keep one"
-            )
-        return found
-
-
-_COUNTS = ("embedding_dim", "train_epoch", "batch_size", "patience")
-_SHARES = ("threshold", "strong_share", "quality", "dropout", "validation_share")
-
-
-def _problem(name: str, value: Any) -> str | None:
-    if name in _COUNTS:
-        return (
-            None if type(value) is int and value > 0 else f"expected a whole number from 1, found {value!r}"
-        )
-    if name in ("hidden_dim", "seed"):
-        return (
-            None if type(value) is int and value >= 0 else f"expected a whole number from 0, found {value!r}"
-        )
-    if name in _SHARES:
-        return None if _is_share(value) else f"expected a number from 0 to 1, found {value!r}"
-    if name in ("learning_rate", "weight_decay"):
-        return None if _is_number(value) and value >= 0 else f"expected a number from 0, found {value!r}"
-    if name == "thresholds":
-        good = isinstance(value, list) and all(_is_share(item) for item in value) and value == sorted(value)
-        return None if good else f"expected ascending numbers from 0 to 1, found {value!r}"
-    if name == "target":
-        return None if value in TARGETS else f"expected {' or '.join(TARGETS)}, found {value!r}"
-    if name == "embedding_cache":
-        return None if isinstance(value, bool | str) else f"expected true, false or a folder, found {value!r}"
-    return None if isinstance(value, str) else f"expected text, found {value!r}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+        ways = ("threshold", "thresholds", "strong_share", "quality")
+        return read_hyperparameters(cls, cfg, source, ways)
