@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from llmrouter_cli.app import COMMANDS
-from tests.upstream import Reply, Upstream
+from llmrouter_testing.upstream import Reply, Upstream
 
 # Long queries go to "large".
 BY_LENGTH = "return {'model_name': 'large' if len(text) > 20 else 'small', 'confidence': 0.75}"

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from llmrouter.answering import AnsweredQuery
-from tests.upstream import Reply, Upstream
+from llmrouter_testing.upstream import Reply, Upstream
 
 LLMROUTER = str(Path(sys.executable).with_name("llmrouter"))
 BY_WORD = "return {'model_name': 'large' if 'large' in text else 'small', 'confidence': 0.75}"

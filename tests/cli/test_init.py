@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from llmrouter_cli.commands.init import PARTS, TEMPLATE
-from tests.upstream import Upstream
+from llmrouter_testing.upstream import Upstream
 
 MY_ROUTER = ("--router", "my_router", "--config", "custom_routers/my_router/config.yaml")
 DATA = Path("data/example_data")

@@ -24,7 +24,7 @@ from llmrouter.errors import CompletionError, LLMRouterError, PluginError, Routi
 from llmrouter.models.router import Router
 from llmrouter.plugin_system.installed import Observer
 from llmrouter.routing import DecisionEngine
-from tests.upstream import Reply, Upstream
+from llmrouter_testing.upstream import Reply, Upstream
 
 PRICES = {
     "small": {"input_price": 1e6, "output_price": 1e6},

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from llmrouter.models.llm_models import ANTHROPIC_MODELS, OPENAI_MODELS
+from llmrouter_testing.upstream import Script
 from tests.core.conftest import write_longformer
 from tests.lifecycle.conftest import answer, requests
-from tests.upstream import Script
 
 # Where pages have LLMs on this machine: llama.cpp and Ollama.
 LLM_PORTS = (8080, 11434)

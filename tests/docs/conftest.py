@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from llmrouter_testing.upstream import Upstream
 from tests.docs.brought import LLM_PORTS, Brought
 from tests.docs.environment import Environment
 from tests.docs.pages import ROOT, SHELL, Page
 from tests.docs.session import Session, free_port
-from tests.upstream import Upstream
 
 
 @pytest.fixture

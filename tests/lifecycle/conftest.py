@@ -20,7 +20,7 @@ from llmrouter_lifecycle import Client
 from llmrouter_lifecycle.client.backends import Embedded
 from llmrouter_lifecycle.home import Home
 from llmrouter_lifecycle.training.runner import Runner
-from tests.upstream import Upstream
+from llmrouter_testing.upstream import Upstream
 
 
 @pytest.fixture

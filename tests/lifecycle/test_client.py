@@ -22,8 +22,8 @@ from llmrouter_lifecycle.client.judges import JudgesClient
 from llmrouter_lifecycle.client.routers import RoutersClient
 from llmrouter_lifecycle.errors import BudgetExceededError, StoreError
 from llmrouter_lifecycle.home import Caller
+from llmrouter_testing.upstream import Upstream
 from tests.lifecycle.conftest import home_of, requests
-from tests.upstream import Upstream
 
 QUESTION = {"messages": [{"role": "user", "content": "Say plainly what comes after 4"}]}
 

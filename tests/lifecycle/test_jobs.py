@@ -18,8 +18,8 @@ from llmrouter_lifecycle import (
     quality_at_least,
 )
 from llmrouter_lifecycle.store.calls import CallKey
+from llmrouter_testing.upstream import Reply, Upstream
 from tests.lifecycle.conftest import answer, home_of, requests
-from tests.upstream import Reply, Upstream
 
 LLMS = ["local/cheap", "local/dear"]
 EASY = {"messages": [{"role": "user", "content": "Say plainly what comes after 1000"}]}

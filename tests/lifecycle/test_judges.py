@@ -16,7 +16,7 @@ from llmrouter_lifecycle import (
     ResourceNotFoundError,
     RubricJudgeSpec,
 )
-from tests.upstream import Reply, Upstream, completion
+from llmrouter_testing.upstream import Reply, Upstream, completion
 
 REQUEST = {
     "messages": [

@@ -14,7 +14,7 @@ from llmrouter_lifecycle import (
     cost_at_most,
     quality_at_least,
 )
-from tests.upstream import Reply, Upstream
+from llmrouter_testing.upstream import Reply, Upstream
 
 QUESTION = {"messages": [{"role": "user", "content": "Say plainly what comes after 4"}]}
 

@@ -30,10 +30,10 @@ from llmrouter_lifecycle import (
 )
 from llmrouter_lifecycle.api import ROUTES
 from llmrouter_lifecycle.errors import AuthenticationError
+from llmrouter_testing.upstream import Upstream
 from tests.lifecycle.conftest import answer, requests
 from tests.lifecycle.server import write_config, write_keys
 from tests.server.serving import wait_until
-from tests.upstream import Upstream
 
 LLMS = ["local/cheap", "local/dear"]
 RUBRIC = {

@@ -14,10 +14,10 @@ import pytest
 from llmrouter_lifecycle import Client, ResourceNotFoundError, cost_at_most, quality_at_least
 from llmrouter_lifecycle.api import ROUTES
 from llmrouter_lifecycle.errors import AuthenticationError, InvalidParameterError, LifecycleError
+from llmrouter_testing.upstream import Upstream
 from tests.lifecycle.conftest import requests
 from tests.lifecycle.server import Server, write_config, write_keys
 from tests.server.serving import events_of, wait_until
-from tests.upstream import Upstream
 
 ROOT = "/v1/organizations/acme"
 OTHER = {"Authorization": "Bearer key-other"}
@@ -308,7 +308,7 @@ def test_a_repeated_stream_is_the_same_stream(http: httpx2.Client, upstream: Ups
 def test_what_failed_upstream_may_be_tried_again_with_the_same_key(
     http: httpx2.Client, upstream: Upstream
 ) -> None:
-    from tests.upstream import Reply
+    from llmrouter_testing.upstream import Reply
 
     good = upstream.script
 
@@ -383,7 +383,7 @@ def test_the_gateway_names_its_models_and_has_no_default_router(http: httpx2.Cli
 
 
 def test_the_next_choice_keeps_to_the_constraint(http: httpx2.Client, upstream: Upstream) -> None:
-    from tests.upstream import Reply
+    from llmrouter_testing.upstream import Reply
 
     def answer(request: dict[str, Any]) -> str:
         if request["model"] == "cheap":

@@ -24,8 +24,8 @@ from llmrouter_lifecycle.store.schema import calls, jobs, tasks, workers
 from llmrouter_lifecycle.store.workers import Workers
 from llmrouter_lifecycle.training.runner import Runner
 from llmrouter_lifecycle.worker import has_worker
+from llmrouter_testing.upstream import Upstream
 from tests.lifecycle.conftest import answer, home_of, requests
-from tests.upstream import Upstream
 
 LLMS = ["local/cheap", "local/dear"]
 

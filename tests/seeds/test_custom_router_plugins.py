@@ -15,7 +15,7 @@ import pytest
 
 from llmrouter.plugin_system import discover_and_register_plugins
 from llmrouter.routing import open_engine
-from tests.upstream import Upstream
+from llmrouter_testing.upstream import Upstream
 
 Write = Callable[[str, str], Path]
 Invoke = Callable[..., Any]

@@ -21,8 +21,8 @@ from llmrouter.models.llm_models import (
     TOGETHER_MODELS,
 )
 from llmrouter_lifecycle import Client, cost_at_most, quality_at_least
+from llmrouter_testing.upstream import Upstream
 from tests.lifecycle.conftest import answer, requests
-from tests.upstream import Upstream
 
 OPUS = "anthropic/anthropic/claude-3-opus-latest"
 GPT = "openai/openai/gpt-4o"

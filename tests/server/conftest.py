@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from llmrouter_server.gateway import RouterOption
+from llmrouter_testing.upstream import Upstream
 from tests.server.serving import RawUpstream, Serve, Serving, StartRaw
-from tests.upstream import Upstream
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from llmrouter_testing.upstream import Reply, Upstream
 from tests.server.serving import MESSAGES, Serve, StartRaw, answer_with, json_answer
-from tests.upstream import Reply, Upstream
 
 
 def test_an_answer_names_the_candidate_and_tells_the_decision(serve: Serve) -> None:

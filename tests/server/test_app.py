@@ -11,8 +11,8 @@ import pytest
 
 from llmrouter_server.budgets import Budgets
 from llmrouter_server.key_file import create_key, revoke_key
+from llmrouter_testing.upstream import Upstream
 from tests.server.serving import LOG, MESSAGES, Serve, wait_until
-from tests.upstream import Upstream
 
 
 def test_an_unknown_path_is_an_error_in_the_protocols_form(serve: Serve) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from llmrouter_testing.upstream import Reply, Upstream
 from tests.server.serving import (
     EVENTS,
     MESSAGES,
@@ -21,7 +22,6 @@ from tests.server.serving import (
     json_answer,
     wait_until,
 )
-from tests.upstream import Reply, Upstream
 
 DONE = b"data: [DONE]\n\n"
 GOOD = json.dumps({"choices": [], "model": "m"}).encode()

@@ -20,9 +20,9 @@ import httpx2 as httpx
 import pytest
 
 from llmrouter_server.key_file import create_key, revoke_key
+from llmrouter_testing.upstream import Upstream
 from tests.conftest import Outcome
 from tests.server.serving import MESSAGES, wait_until
-from tests.upstream import Upstream
 
 Command = Callable[..., Outcome]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from llmrouter_testing.upstream import Upstream
 from tests.server.serving import MESSAGES, Serve
 from tests.server.test_faults import unused_url
-from tests.upstream import Upstream
 
 
 def test_models_are_the_routers_auto_and_the_candidates(serve: Serve) -> None:
@@ -75,7 +75,7 @@ def test_it_is_not_ready_when_no_upstream_can_be_reached(serve: Serve) -> None:
 
 
 def test_a_candidate_that_failed_is_named(serve: Serve, upstream: Upstream) -> None:
-    from tests.upstream import Reply
+    from llmrouter_testing.upstream import Reply
 
     def script(request: dict[str, Any]) -> str:
         raise Reply(500)

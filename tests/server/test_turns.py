@@ -14,8 +14,8 @@ import pytest
 from llmrouter.completion.services import Service
 from llmrouter_server.key_file import create_key
 from llmrouter_server.upstream import Upstreams
+from llmrouter_testing.upstream import Reply, Upstream
 from tests.server.serving import EVENTS, RawUpstream, Serve, Serving, StartRaw, event, wait_until
-from tests.upstream import Reply, Upstream
 
 Later = Callable[[Callable[[], httpx.Response]], Callable[[], httpx.Response]]
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmrouter.errors import CheckpointError
+from tests.fuzzing import fuzzed, json_values
 
 if TYPE_CHECKING:
     import torch
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.torch
 
 PATH = Path("model.safetensors")
-
-fuzzed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 40)
-    | st.sampled_from([10**12, 10**30, 10**400, float("inf"), float("nan"), 0.5, "", "none", "hashing", "x"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=4,
-)
 
 
 class Payload:

@@ -22,7 +22,7 @@ from llmrouter.completion.catalogue import Catalogue
 from llmrouter.completion.client import CompletionClient
 from llmrouter.completion.result import Completion, Usage
 from llmrouter.errors import CompletionError, ConfigError
-from tests.upstream import Reply, Upstream, completion
+from llmrouter_testing.upstream import Reply, Upstream, completion
 
 QUICK = {"Retry-After": "0.02"}
 
