@@ -57,9 +57,9 @@ class Environment:
     @property
     def environ(self) -> dict[str, str]:
         """The variables by which a shell uses it."""
-        inherited = {
-            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")
-        }
+        # Settings of pip's too, for the development environment has some.
+        foreign = ("PYTHONPATH", "PYTHONHOME", "PIP_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         return {
             **inherited,
             "VIRTUAL_ENV": str(self.folder),
