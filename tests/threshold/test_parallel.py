@@ -20,10 +20,10 @@ pytestmark = pytest.mark.torch
 Batch = list[dict[str, Any]]
 
 
-def under_torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+def under_torchrun(*program: str) -> subprocess.CompletedProcess[str]:
     launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
     return subprocess.run(
-        [sys.executable, *launch, "--nproc-per-node", "2", "-m", "llmrouter_cli", *arguments],
+        [sys.executable, *launch, "--nproc-per-node", "2", *program],
         capture_output=True,
         text=True,
         timeout=60,
@@ -74,9 +74,34 @@ def test_two_processes_give_the_scores_of_one(
 ) -> None:
     alone = trained(**hparam).scores(unseen)
     Path("model.safetensors").unlink()
-    done = under_torchrun("train", "--router", "thresholdrouter", "--config", "config.yaml")
+    done = under_torchrun(
+        "-m", "llmrouter_cli", "train", "--router", "thresholdrouter", "--config", "config.yaml"
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["saved"] == "model.safetensors"  # once, though two could tell
     together = loaded()
     assert together.trained["finished"] is True
     assert together.scores(unseen) == pytest.approx(alone, abs=1e-3)
+
+
+PROGRAM = """
+import os
+import torch
+from llmrouter_threshold.parallel import Processes
+
+with Processes("cpu") as processes:
+    # What imports more of torch while the processes talk.
+    torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
+    processes.wait()
+tasks = [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
+print([name for name in tasks if "gloo" in name])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="there are no names of threads here")
+def test_what_talked_to_the_others_has_ended_before_the_process_does() -> None:
+    # A thread of it that lives on aborts a process that is ending, now and then.
+    Path("program.py").write_text(PROGRAM)
+    done = under_torchrun("program.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[]", "[]"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable
 from types import TracebackType
@@ -34,6 +35,9 @@ class Processes:
 
     def __enter__(self) -> Processes:
         if self.count > 1 and not distributed.is_initialized():
+            # torch.optim imports it, and its functions keep the group that there is by then as the default of
+            # an argument: the group's threads would outlive it, and abort a process that is ending.
+            importlib.import_module("torch.distributed.nn.functional")
             distributed.init_process_group(self._backend)
             self._started = True
         return self
