@@ -115,6 +115,10 @@ def _plain(collected: list[bytes]) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
+# What is interrupted waits so, 30 s in all: a signal that comes just before Python waits is noticed after it.
+WAITING = "[time.sleep(0.05) for _ in range(600)]"
+
+
 @pytest.fixture
 def interrupted() -> Callable[..., Shown]:
     """Run the command and press Ctrl-C once there is a file `started` in the current folder."""

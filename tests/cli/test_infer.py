@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from llmrouter.decision import RoutingDecision
+from tests.cli.conftest import WAITING
 
 LLMROUTER = str(Path(sys.executable).with_name("llmrouter"))
 FIELDS = set(RoutingDecision.__struct_fields__)
@@ -782,11 +783,11 @@ class TestStandardInput:
 
 
 class TestInterruption:
-    SLOW = """
+    SLOW = f"""
         if text == "slow":
             open("started", "w").close()
-            time.sleep(30)
-        return {"model_name": "small"}
+            {WAITING}
+        return {{"model_name": "small"}}
     """
 
     @pytest.fixture(params=["raw", "batch"])

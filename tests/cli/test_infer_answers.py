@@ -20,6 +20,7 @@ import pytest
 
 from llmrouter.answering import AnsweredQuery
 from llmrouter_testing.upstream import Reply, Upstream
+from tests.cli.conftest import WAITING
 
 LLMROUTER = str(Path(sys.executable).with_name("llmrouter"))
 BY_WORD = "return {'model_name': 'large' if 'large' in text else 'small', 'confidence': 0.75}"
@@ -505,7 +506,7 @@ class TestInterruption:
 
     def test_while_a_router_is_busy_by_itself(self, interrupted: Callable[..., Any], chosen: Any) -> None:
         Path("in.txt").write_text("a\n")
-        busy = "def answer_query(self, query):\n    open('started', 'w').close()\n    time.sleep(60)"
+        busy = f"def answer_query(self, query):\n    open('started', 'w').close()\n    {WAITING}"
         started = time.monotonic()
         done = interrupted("infer", *chosen(busy), "--input", "in.txt", "--output", "out.jsonl")
         assert (done.status, told(done.err)) == (130, "Interrupted\n")

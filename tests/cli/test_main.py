@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from llmrouter_cli.__main__ import run
+from tests.cli.conftest import WAITING
 
 INFER = ("infer", "--route-only", "--router", "randomrouter", "--config")
 
@@ -87,7 +88,7 @@ def test_wrong_usage_is_2(invoke: Callable[..., Any], arguments: tuple[str, ...]
 def test_interruption_is_130(
     interrupted: Callable[..., Any], command_of_a_plugin: Callable[[str], None]
 ) -> None:
-    command_of_a_plugin("open('started', 'w').close(); __import__('time').sleep(30)")
+    command_of_a_plugin(f"open('started', 'w').close(); import time; {WAITING}")
     done = interrupted("act")
     assert done.status == 130
     assert done.err.strip() == "Interrupted"
@@ -96,7 +97,7 @@ def test_interruption_is_130(
 def test_interruption_while_plugins_are_imported_is_130(
     interrupted: Callable[..., Any], install: Callable[..., Path]
 ) -> None:
-    source = "import time\nopen('started', 'w').close()\ntime.sleep(30)\n"
+    source = f"import time\nopen('started', 'w').close()\n{WAITING}\n"
     install("llmrouter-slow", {"fake_slow": source}, {"slow": "fake_slow"})
     done = interrupted("list-routers")
     assert (done.status, done.out) == (130, "")

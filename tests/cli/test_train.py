@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.conftest import WAITING
+
 SAVE = """
     with open(self.config["model_path"]["save_model_path"], "w") as saved:
         saved.write("learned")
@@ -228,7 +230,7 @@ class TestErrors:
 def test_interruption_saves_nothing(
     interrupted: Callable[..., Any], trained: Callable[..., list[str]]
 ) -> None:
-    chosen = trained(f"open('started', 'w').close()\ntime.sleep(30)\n{SAVE.strip()}")
+    chosen = trained(f"open('started', 'w').close()\n{WAITING}\n{SAVE.strip()}")
     before = set(os.listdir())
     done = interrupted("train", *chosen)
     assert (done.status, done.out) == (130, "")
