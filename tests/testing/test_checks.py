@@ -12,7 +12,8 @@ import pytest
 from llmrouter import hookspecs
 from llmrouter_testing.conformance import JUDGE_CHECKS, ROUTER_CHECKS, TRAINER_CHECKS
 from llmrouter_testing.report import Check, ConformanceError, NotApplicableError
-from llmrouter_testing.subjects import JudgeSubject, RouterSubject
+from llmrouter_testing.subjects.named import JudgeSubject
+from llmrouter_testing.subjects.router import RouterSubject
 from tests.testing import broken
 
 Install = Callable[..., Path]

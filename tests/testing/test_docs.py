@@ -8,7 +8,7 @@ from pathlib import Path
 import llmrouter_testing
 from llmrouter_testing import plugin
 from llmrouter_testing.conformance import ROUTER_CHECKS
-from llmrouter_testing.subjects import RouterSubject
+from llmrouter_testing.subjects.router import RouterSubject
 
 TEXT = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text("utf-8")
 

@@ -11,7 +11,7 @@ import pytest
 from llmrouter_testing import encoder_suite
 from llmrouter_testing.conformance import ENCODER_CHECKS
 from llmrouter_testing.report import Check, ConformanceError
-from llmrouter_testing.subjects import EncoderSubject
+from llmrouter_testing.subjects.named import EncoderSubject
 from tests.testing import encoders
 
 DECLARING = {"light_plugin_import", "silent_import", "declared_metadata", "no_deprecated_hooks"}

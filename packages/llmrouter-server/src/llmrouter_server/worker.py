@@ -135,7 +135,7 @@ class Worker:
                 self._budgets,
                 None if self._lifecycle is None else self._lifecycle.open(self._options.config),
             )
-        except BaseException:
+        except BaseException:  # whatever it is: the plugins before are those that go on answering
             if before is not None:
                 set_plugin_registry(before)
             raise
@@ -187,7 +187,7 @@ class Worker:
             except LLMRouterError as error:
                 logger.error("The configuration was not reloaded, the one before stays: %s", error)
                 continue
-            except Exception:
+            except Exception:  # a router may raise anything when it is made, and what is served must go on
                 logger.exception("The configuration was not reloaded, the one before stays")
                 continue
             before, self._app.gateway = self._app.gateway, gateway

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmrouter.errors import describe
+from llmrouter.plugin_system.apart import run_apart
 from llmrouter_testing.report import fail
 
 TIMEOUT = 120
@@ -44,22 +45,10 @@ def in_child(task: str, *arguments: Any) -> Done:
     with tempfile.TemporaryDirectory(prefix="llmrouter-testing-") as folder:
         told, answer = Path(folder, "task"), Path(folder, "answer")
         told.write_bytes(pickle.dumps((task, arguments)))
-        environ = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "PYTHONHASHSEED": "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0",
-        }
+        seed = "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0"
         program = f"from {__name__} import main; main()"
         try:
-            done = subprocess.run(  # noqa: S603 - our own program
-                [sys.executable, "-c", program, str(told), str(answer)],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                env=environ,
-                timeout=TIMEOUT,
-                check=False,
-            )
+            done = run_apart(program, str(told), str(answer), timeout=TIMEOUT, PYTHONHASHSEED=seed)
         except subprocess.TimeoutExpired:
             fail(f"another process was not done with it after {TIMEOUT} s")
         if not answer.exists():

@@ -13,7 +13,8 @@ from llmrouter_testing.checks.routers import router_checks
 from llmrouter_testing.checks.states import state_checks
 from llmrouter_testing.checks.trainers import trainer_checks
 from llmrouter_testing.report import Report, run_all
-from llmrouter_testing.subjects import EncoderSubject, JudgeSubject, RouterSubject
+from llmrouter_testing.subjects.named import EncoderSubject, JudgeSubject
+from llmrouter_testing.subjects.router import RouterSubject
 
 if TYPE_CHECKING:
     from llmrouter.encoders.base import Encoder
@@ -31,7 +32,7 @@ def check_router(router: str | Path | type[Router], **options: Any) -> Report:
 
     Args:
         router: Its name, as users choose it; its class; or its folder, a `Path`.
-        options: As `llmrouter_testing.subjects.RouterSubject` takes them: ``hparam``, ``candidates``,
+        options: As `llmrouter_testing.subjects.router.RouterSubject` takes them: ``hparam``, ``candidates``,
             ``queries``, ``seed``, ``trainer``, ``routing_data``, ``checkpoint``, ``config``,
             ``seconds_per_query``.
 
@@ -53,7 +54,7 @@ def check_encoder(encoder: str | type[Encoder], **options: Any) -> Report:
 
     Args:
         encoder: Its name, an argument after a colon included, or its class.
-        options: As `llmrouter_testing.subjects.EncoderSubject` takes them: ``argument``, ``texts``,
+        options: As `llmrouter_testing.subjects.named.EncoderSubject` takes them: ``argument``, ``texts``,
             ``seconds_per_text``.
 
     Raises:
@@ -68,7 +69,7 @@ def check_judge(judge: str | type[Judge], **options: Any) -> Report:
 
     Args:
         judge: Its name or its class.
-        options: As `llmrouter_testing.subjects.JudgeSubject` takes them: ``spec``, ``exchanges``,
+        options: As `llmrouter_testing.subjects.named.JudgeSubject` takes them: ``spec``, ``exchanges``,
             ``seconds_per_answer``.
 
     Raises:

@@ -16,7 +16,8 @@ import pytest
 from llmrouter_testing.conformance import ENCODER_CHECKS, JUDGE_CHECKS, ROUTER_CHECKS, TRAINER_CHECKS
 from llmrouter_testing.plugin import PROPERTY
 from llmrouter_testing.report import Check, NotApplicableError
-from llmrouter_testing.subjects import EncoderSubject, JudgeSubject, RouterSubject
+from llmrouter_testing.subjects.named import EncoderSubject, JudgeSubject
+from llmrouter_testing.subjects.router import RouterSubject
 
 if TYPE_CHECKING:
     from llmrouter.encoders.base import Encoder

@@ -5,7 +5,7 @@ Example::
     from llmrouter.plugin_system import discover_and_register_plugins
 
     registry = discover_and_register_plugins(plugin_dirs=["custom_routers"], verbose=True)
-    print(registry.get_router_names())
+    registry.get_router_names()  # ['my_router', 'randomrouter']
 """
 
 from __future__ import annotations

@@ -48,18 +48,8 @@ def import_apart(module: str, targets: Sequence[str] = ()) -> Imported:
         answer = Path(folder, "answer")
         # Not from the current folder, whose modules would hide those that are installed.
         program = f"import sys; sys.path[:] = filter(None, sys.path); from {__name__} import main; main()"
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
-            done = subprocess.run(  # noqa: S603 - our own program
-                [sys.executable, "-c", program, str(answer), module, *targets],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                env=environ,
-                timeout=TIMEOUT,
-                check=False,
-            )
+            done = run_apart(program, str(answer), module, *targets, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
             return Imported(problem=f"it was not imported within {TIMEOUT} s")
         told = json.loads(answer.read_bytes()) if answer.exists() else {}
@@ -69,6 +59,32 @@ def import_apart(module: str, targets: Sequence[str] = ()) -> Imported:
     # It ended before all was imported, as os._exit and a crash have it.
     last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
     return found._replace(problem=f"importing it ended the process with status {done.returncode}: {last}")
+
+
+def run_apart(
+    program: str, *arguments: str, timeout: float, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in another process that finds modules where this one does; returns what it wrote.
+
+    Args:
+        program: Its source.
+        arguments: Its arguments.
+        timeout: Seconds that it may take.
+        environ: Variables beside those of this process.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer.
+    """
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environ},
+        timeout=timeout,
+        check=False,
+    )
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from llmrouter.plugin_system.contract import contract_problem
 from llmrouter.plugin_system.installed import load_target
 from llmrouter.plugin_system.metadata import CORE
 from llmrouter_testing.report import Checks, fail, not_applicable
-from llmrouter_testing.subjects import Subject, target_of
+from llmrouter_testing.subjects.base import Subject, target_of
 
 declaration_checks: Checks[Subject] = Checks()
 

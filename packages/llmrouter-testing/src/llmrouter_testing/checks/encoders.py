@@ -11,7 +11,7 @@ from llmrouter_testing.checks.common import checked_random_state, duration, from
 from llmrouter_testing.child import in_child
 from llmrouter_testing.comparing import same
 from llmrouter_testing.report import Checks, fail
-from llmrouter_testing.subjects import EncoderSubject, make_encoder
+from llmrouter_testing.subjects.named import EncoderSubject, make_encoder
 
 encoder_checks: Checks[EncoderSubject] = Checks()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmrouter.plugin_dirs import package_name
 from llmrouter_testing.child import in_child
 from llmrouter_testing.report import Checks, fail, not_applicable
-from llmrouter_testing.subjects import RouterSubject, make_router
+from llmrouter_testing.subjects.router import RouterSubject, make_router
 
 folder_checks: Checks[RouterSubject] = Checks()
 

@@ -12,7 +12,7 @@ from llmrouter_testing import samples
 from llmrouter_testing.checks.common import checked_random_state, duration, from_threads, median_seconds
 from llmrouter_testing.comparing import same
 from llmrouter_testing.report import Checks, fail
-from llmrouter_testing.subjects import JudgeSubject, exchange
+from llmrouter_testing.subjects.named import JudgeSubject, exchange
 
 judge_checks: Checks[JudgeSubject] = Checks()
 

@@ -20,7 +20,7 @@ from llmrouter_testing.checks.common import (
 from llmrouter_testing.child import in_child
 from llmrouter_testing.comparing import same
 from llmrouter_testing.report import Checks, fail
-from llmrouter_testing.subjects import Query, RouterSubject, make_router
+from llmrouter_testing.subjects.router import Query, RouterSubject, make_router
 
 # How long a router that says it is quick may take: a server calls it between other requests.
 QUICK_SECONDS = 1e-3

@@ -12,7 +12,7 @@ from typing import Any
 from llmrouter.models.router import Router
 from llmrouter_testing.comparing import same
 from llmrouter_testing.report import Checks, fail, not_applicable
-from llmrouter_testing.subjects import RouterSubject, make_router
+from llmrouter_testing.subjects.router import RouterSubject, make_router
 
 state_checks: Checks[RouterSubject] = Checks()
 

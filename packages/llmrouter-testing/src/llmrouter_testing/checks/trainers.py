@@ -13,7 +13,8 @@ from llmrouter_testing.checks.common import checked_random_state
 from llmrouter_testing.checks.routers import valid
 from llmrouter_testing.comparing import same
 from llmrouter_testing.report import Checks, fail, not_applicable
-from llmrouter_testing.subjects import RouterSubject, make_router, target_of
+from llmrouter_testing.subjects.base import target_of
+from llmrouter_testing.subjects.router import RouterSubject, make_router
 
 trainer_checks: Checks[RouterSubject] = Checks()
 

@@ -1,96 +1,27 @@
-"""What is under test: a plugin's class, where it is declared, and how to make one."""
+"""A router under test, its trainer included."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import tempfile
-import weakref
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from llmrouter.plugin_system import PluginRegistry, get_plugin_registry
-from llmrouter.specs import EncoderSpec, JudgeSpec, RouterSpec
+from llmrouter.specs import RouterSpec
 from llmrouter_testing import samples
 from llmrouter_testing.report import fail, not_applicable
+from llmrouter_testing.subjects.base import Declared, Subject, target_of
 
 if TYPE_CHECKING:
-    from llmrouter.encoders.base import Encoder
     from llmrouter.models.base_trainer import BaseTrainer
-    from llmrouter.models.judge import Judge
     from llmrouter.models.router import Router
     from llmrouter.plugin_system import RouterEntry
-    from llmrouter.plugin_system.installed import Plugin
 
 Query = dict[str, Any]
-
-
-class Declared(NamedTuple):
-    """Where an installed distribution declares a plugin.
-
-    Attributes:
-        plugin: The distribution's plugin module, and what became of it.
-        spec: The declaration.
-        reason: Why it cannot be used, or None.
-    """
-
-    plugin: Plugin
-    spec: RouterSpec | EncoderSpec | JudgeSpec
-    reason: str | None
-
-
-class Subject(ABC):
-    """A plugin under test; it is looked for when it is first needed.
-
-    Attributes:
-        given: A class, or the name of what is installed.
-        folder: A temporary folder, gone with the subject.
-        kind: ``router``, ``encoder`` or ``judge``.
-    """
-
-    kind = ""
-
-    def __init__(self, given: Any) -> None:
-        self.given = given
-
-    @cached_property
-    def folder(self) -> Path:
-        """A temporary folder, gone with the subject."""
-        folder = tempfile.mkdtemp(prefix="llmrouter-testing-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-        return self.given.__name__ if isinstance(self.given, type) else str(self.given)
-
-    @property
-    @abstractmethod
-    def found(self) -> type:
-        """The class."""
-
-    @property
-    @abstractmethod
-    def declared(self) -> Declared | None:
-        """Where it is declared; None for a class that no installed distribution declares."""
-
-    @property
-    def declaration(self) -> Declared:
-        """Where it is declared; a check that needs it does not apply where it is not."""
-        if self.declared is None:
-            not_applicable("no installed distribution declares it; name it as users do to have that checked")
-        return self.declared
-
-
-def target_of(found: type) -> str:
-    """Return how a plugin module would name a class."""
-    return f"{found.__module__}:{found.__qualname__}"
 
 
 class RouterSubject(Subject):
@@ -258,117 +189,3 @@ def make_router(router: type[Router], config: str, checkpoint: str | None) -> Ro
     if checkpoint is not None:
         made.load_router(checkpoint)
     return made
-
-
-class _NamedSubject(Subject):
-    """An encoder or judge: its name, an argument after a colon included, or its class."""
-
-    @cached_property
-    def _declaration(self) -> Any:
-        declarations = getattr(get_plugin_registry(), f"{self.kind}s")
-        if isinstance(self.given, str):
-            name = self.given.partition(":")[0]
-            if name not in declarations:
-                fail(f"no {self.kind} is named {name!r}; there are {', '.join(declarations) or 'none'}")
-            return declarations[name]
-        target = target_of(self.given)
-        return next((one for one in declarations.values() if one.spec.target == target), None)
-
-    @property
-    def spec(self) -> Any:
-        """Its `EncoderSpec` or `JudgeSpec`; None for a class that nobody declares."""
-        return self._declaration.spec if self._declaration else None
-
-    @property
-    def declared(self) -> Declared | None:
-        """Where it is declared."""
-        found = self._declaration
-        return Declared(found.plugin, found.spec, found.reason) if found else None
-
-    @cached_property
-    def found(self) -> type:
-        """The class."""
-        if isinstance(self.given, type):
-            return self.given
-        found: type = get_plugin_registry().load(self._declaration)
-        return found
-
-
-class EncoderSubject(_NamedSubject):
-    """An encoder under test.
-
-    Args:
-        given: Its name, which may have an argument after a colon, or its class.
-        argument: The argument, where a class is given.
-        texts: What it encodes, in place of samples.
-        seconds_per_text: How long a text may take, encoded alone; the median of several.
-    """
-
-    kind = "encoder"
-
-    def __init__(
-        self,
-        given: str | type[Encoder],
-        *,
-        argument: str | None = None,
-        texts: Sequence[str] | None = None,
-        seconds_per_text: float = 1.0,
-    ) -> None:
-        super().__init__(given)
-        self.argument = (given.partition(":")[2] or None) if isinstance(given, str) else argument
-        self.texts = list(samples.QUERIES if texts is None else texts)
-        self.seconds_per_text = seconds_per_text
-
-    def make(self, fitted: bool = True) -> Encoder:
-        """Make an encoder, and let it learn from the texts."""
-        return make_encoder(self.found, self.argument, self.texts if fitted else None)
-
-    @property
-    def options(self) -> tuple[type, str | None, list[str]]:
-        """Arguments of `make_encoder`, which another process can be given."""
-        return self.found, self.argument, self.texts
-
-
-def make_encoder(encoder: type, argument: str | None, texts: list[str] | None) -> Encoder:
-    """Make an encoder, and let it learn from texts."""
-    made: Encoder = encoder(argument)
-    if texts is not None:
-        made.fit(texts)
-    return made
-
-
-class JudgeSubject(_NamedSubject):
-    """A judge under test.
-
-    Args:
-        given: Its name or its class.
-        spec: What a user tells of it beside ``model_type``.
-        exchanges: Requests and the messages that answer them, to be judged, in place of samples.
-        seconds_per_answer: How long an answer may take; the median of several.
-    """
-
-    kind = "judge"
-
-    def __init__(
-        self,
-        given: str | type[Judge],
-        *,
-        spec: Mapping[str, Any] | None = None,
-        exchanges: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None,
-        seconds_per_answer: float = 1.0,
-    ) -> None:
-        super().__init__(given)
-        self._told = dict(spec or {})
-        self.exchanges = list(exchanges or (exchange(query, query[::-1]) for query in samples.QUERIES))
-        self.seconds_per_answer = seconds_per_answer
-
-    def make(self) -> Judge:
-        """Make a judge as the lifecycle does."""
-        judge: Judge = self.found({"model_type": self.spec.name if self.spec else self.name, **self._told})
-        return judge
-
-
-def exchange(question: str, answer: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a request with its reference, and the message that answers it."""
-    request = {"messages": [{"role": "user", "content": question}], "reference": question}
-    return request, {"role": "assistant", "content": answer}
