@@ -21,7 +21,7 @@ setup: $(SETUP) ## make .venv with hatch; the other targets do this by themselve
 demo: build ## install the wheels into a bare environment and route the example queries
 	@scripts/demo.sh
 
-test: $(SETUP) ## run the tests on each Python found; ARGS="-k name" is passed to pytest
+test: $(SETUP) ## run all tests, and on other Pythons found what may differ there; ARGS="-k name" is passed to pytest
 	@scripts/test.sh $(ARGS)
 
 coverage: $(SETUP) ## run the whole suite once and show which lines it leaves out
