@@ -88,3 +88,21 @@ def test_to_a_device_keeps_them() -> None:
     rows: Rows = [[(1, 0.5)], []]
     assert rows_of(sparse(rows).to("cpu")) == rows
     assert Features.of(np.ones((1, 2), np.float32)).to("cpu").values.tolist() == [[1, 1]]
+
+
+@given(some_rows)
+@settings(deadline=None)
+def test_64_bits_give_what_32_give_with_its_gradient(rows: Rows) -> None:
+    import torch
+
+    from llmrouter.models.features import project
+
+    told = []
+    for features in (sparse(rows), sparse(rows).double()):
+        weight = torch.arange(20.0, dtype=features.values.dtype).reshape(10, 2).requires_grad_()
+        projected = project(features, weight)
+        (projected**2).sum().backward()  # type: ignore[no-untyped-call]
+        assert weight.grad is not None
+        assert {projected.dtype, weight.grad.dtype} == {features.values.dtype}
+        told.append([*projected.flatten().tolist(), *weight.grad.flatten().tolist()])
+    assert told[1] == pytest.approx(told[0], rel=1e-4, abs=1e-4)

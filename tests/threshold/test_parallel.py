@@ -81,7 +81,8 @@ def test_two_processes_give_the_scores_of_one(
     assert json.loads(done.stdout)["saved"] == "model.safetensors"  # once, though two could tell
     together = loaded()
     assert together.trained["finished"] is True
-    assert together.scores(unseen) == pytest.approx(alone, abs=1e-3)
+    # L-BFGS counts with 64 bits; Adam, for the hidden layer, with 32.
+    assert together.scores(unseen) == pytest.approx(alone, abs=1e-3 if hparam else 1e-6)
 
 
 PROGRAM = """
@@ -93,8 +94,8 @@ with Processes("cpu") as processes:
     # What imports more of torch while the processes talk.
     torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
     processes.wait()
-tasks = [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
-print([name for name in tasks if "gloo" in name])
+names = [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
+open(f"{os.environ['RANK']}.txt", "w").write(" ".join(names))
 """
 
 
@@ -104,4 +105,7 @@ def test_what_talked_to_the_others_has_ended_before_the_process_does() -> None:
     Path("program.py").write_text(PROGRAM)
     done = under_torchrun("program.py")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["[]", "[]"]
+    for rank in range(2):  # a file each: what both print may come mixed
+        threads = Path(f"{rank}.txt").read_text()
+        assert threads
+        assert "gloo" not in threads

@@ -82,33 +82,38 @@ class Learner(ABC):
 class FullBatch(Learner):
     """L-BFGS with a line search, for the linear estimator: convex, so that it ends at the one best.
 
-    Each epoch begins it anew, so that there is nothing beside the weights to keep.
+    Each epoch begins it anew, so that there is nothing beside the weights to keep. It counts with 64 bits:
+    with 32, which steps it takes depends on the processor, and on how many processes add up.
     """
 
     @cached_property
     def _mine(self) -> tuple[Features, Tensor]:
         """The queries that are this process's."""
         mine = self.processes.share(torch.arange(self.count))
-        return self.features.take(mine), self.labels[mine]
+        return self.features.take(mine).double(), self.labels[mine].double()
 
     def epoch(self, seed: int) -> float:
         """Take some steps down from where the weights are; the seed plays no part."""
-        optimizer = torch.optim.LBFGS(
-            self.model.parameters(),
-            max_iter=ITERATIONS,
-            history_size=ITERATIONS,
-            line_search_fn="strong_wolfe",
-        )
-
-        def closure() -> float:
-            optimizer.zero_grad()
-            return float(self._backward(self._entropy(*self._mine, self.count)))
-
         self.model.train()
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-        with torch.inference_mode():
-            entropy = self._entropy(*self._mine, self.count)
-            self.processes.add_up([entropy])
+        self.model.double()
+        try:
+            optimizer = torch.optim.LBFGS(
+                self.model.parameters(),
+                max_iter=ITERATIONS,
+                history_size=ITERATIONS,
+                line_search_fn="strong_wolfe",
+            )
+
+            def closure() -> float:
+                optimizer.zero_grad()
+                return float(self._backward(self._entropy(*self._mine, self.count)))
+
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
+            with torch.inference_mode():
+                entropy = self._entropy(*self._mine, self.count)
+                self.processes.add_up([entropy])
+        finally:
+            self.model.float()
         return float(entropy)
 
 
