@@ -35,7 +35,7 @@ class SaidRouter(Router):
         if "fail" in words:
             raise ValueError("the router was told to fail")
         if "sleep" in words:
-            time.sleep(1.5)
+            time.sleep(3)
         names = names or list(self.llm_data)
         return {"model_name": names[0], "scores": {name: 1.0 / (1 + n) for n, name in enumerate(names)}}
 '''

@@ -172,7 +172,7 @@ def test_a_router_that_takes_long_holds_up_nobody_else(serve: Serve) -> None:
         before = time.monotonic()
         assert gateway.get("/healthz").status == 200
         assert gateway.chat("x", model="one").status == 200
-        assert time.monotonic() - before < 0.7
+        assert time.monotonic() - before < 2
     asking.join(10)
     assert ends == [200]
 
@@ -181,7 +181,7 @@ def test_a_router_that_does_not_decide_in_time_is_an_error(serve: Serve) -> None
     gateway = serve("one", gateway={"decide_seconds": 0.3})
     started = time.monotonic()
     answer = gateway.chat("sleep one")
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 2
     assert answer.status == 504
     assert answer.error["message"]
     wait_for(lambda: gateway.chat("one").status == 200)

@@ -92,7 +92,7 @@ def test_the_connection_of_a_finished_stream_is_used_again(gateway: Gateway, llm
     for _ in range(3):
         assert gateway.chat("Hello", stream=True).body.endswith(b"data: [DONE]\n\n")
         peers.append(llm.last("one").peer)
-        time.sleep(0.15)
+        time.sleep(0.5)
     assert len(set(peers)) == 1
 
 
