@@ -106,3 +106,16 @@ def test_64_bits_give_what_32_give_with_its_gradient(rows: Rows) -> None:
         assert {projected.dtype, weight.grad.dtype} == {features.values.dtype}
         told.append([*projected.flatten().tolist(), *weight.grad.flatten().tolist()])
     assert told[1] == pytest.approx(told[0], rel=1e-4, abs=1e-4)
+
+
+def test_an_index_that_the_weights_do_not_have_is_an_error_with_64_bits_too() -> None:
+    import torch
+
+    from llmrouter.models.features import project
+
+    weight = torch.ones(3, 2, dtype=torch.float64)
+    assert project(sparse([[(2, 1.0)], []]).double(), weight).tolist() == [[1, 1], [0, 0]]
+    with pytest.raises(RuntimeError, match="3"):
+        project(sparse([[(3, 1.0)]]).double(), weight)
+    with pytest.raises(IndexError, match="-1"):
+        project(sparse([[(-1, 1.0)]]).double(), weight)

@@ -68,6 +68,21 @@ class Features:
         offsets = functional.pad(counts.cumsum(0), (1, 0))
         return occurring, Features(self.values[order], rows[order], offsets)
 
+    @cached_property
+    def matrix(self) -> Tensor:
+        """Sparse features as a CSR tensor of shape (n, highest index + 1)."""
+        if self.indices is None or self.offsets is None:
+            raise TypeError("only sparse features are a sparse matrix")
+        low, high = (int(end) for end in self.indices.aminmax()) if len(self.indices) else (0, -1)
+        if low < 0:
+            raise IndexError(f"a feature has the index {low}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+            # torch would also check that the indices of a row are sorted and differ: no matter for products.
+            return torch.sparse_csr_tensor(
+                self.offsets, self.indices, self.values, (len(self), high + 1), check_invariants=False
+            )
+
     def to(self, device: str | torch.device) -> Features:
         """Return them on a device."""
         if self.values.device == torch.device(device):
@@ -110,12 +125,7 @@ def _summed(features: Features, weight: Tensor) -> Tensor:
         raise TypeError("dense features are multiplied")
     if features.values.dtype == torch.float64:
         # For these, embedding_bag takes ten times as long as for 32 bits, and this does not.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch tells once that its CSR tensors are new
-            matrix = torch.sparse_csr_tensor(
-                features.offsets, features.indices, features.values, (len(features), len(weight))
-            )
-        return matrix @ weight
+        return features.matrix @ weight[: features.matrix.shape[1]]
     # What functional.embedding_bag calls in the end; for a single query its checks take longer than the work.
     summed, *_ = torch.embedding_bag(
         weight,
