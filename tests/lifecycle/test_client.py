@@ -185,13 +185,18 @@ def test_run_adds_at_most_five_milliseconds_trained_or_not(
 
     monkeypatch.setattr(llms, "chat", timed)
     for version in (1, 2):
-        added = []
+        added, counting = [], []
         for _ in range(60):
             started = time.perf_counter()
             client.routers.run(router, cost_at_most(1), QUESTION, version)
             added.append(time.perf_counter() - started - inside[-1])
-        # The quickest, for whatever else this machine does only ever adds.
-        assert min(added) < 0.005, version
+            started = time.perf_counter()
+            for _ in range(100_000):
+                pass
+            counting.append(time.perf_counter() - started)
+        # The quickest, for whatever else this machine does only ever adds. The limit is for machines that
+        # count to 100,000 in 2 ms; slower ones have more time.
+        assert min(added) < 0.005 * max(1, min(counting) / 0.002), version
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ _HELD = select(func.sum(reservations.c.usd)).where(
 )
 _STANDING = select(_SPENT.scalar_subquery(), _HELD.scalar_subquery())
 _RESERVE = insert(reservations)
+_RELEASE = delete(reservations).where(reservations.c.id == bindparam("reservation"))
 
 # Seconds after which a call that was never settled is taken to have ended with its process.
 FORGOTTEN = 900.0
@@ -91,16 +92,16 @@ def reserve(database: Database, account: Account, usd: float | None, owner: str)
 
 def settle(database: Database, account: Account, reservation: str | None, usd: float | None) -> None:
     """Pay for a call that ended, and release what was set aside for it; an unknown cost is not paid."""
-    release = delete(reservations).where(reservations.c.id == reservation)
     if reservation is None and not usd:
         return
     with database.write_once() as connection:
         if not usd:
-            connection.execute(release)
+            connection.execute(_RELEASE, {"reservation": reservation})
         elif reservation is None:
             pay(database, connection, account, usd)
         else:
-            database.insert_or_add(connection, accounts, _row(account, usd), "spent", release)
+            row = {**_row(account, usd), "reservation": reservation}
+            database.insert_or_add(connection, accounts, row, "spent", _RELEASE)
 
 
 def _who(account: Account) -> dict[str, str]:

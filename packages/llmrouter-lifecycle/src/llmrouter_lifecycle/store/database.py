@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import time
@@ -131,29 +132,23 @@ class Database:
     def insert_or_add(
         self,
         connection: Connection,
-        table: Any,
+        table: Table,
         row: dict[str, Any],
         column: str,
         also: Delete | None = None,
     ) -> None:
         """Insert a row; where its key is there already, add to one of its columns instead.
 
-        With `also` something is deleted: in the same statement where the database can, so that it may be
-        the one of `write_once`.
+        With `also`, whose parameters `row` has too, something is deleted: in the same statement where the
+        database can, so that it may be the one of `write_once`.
         """
-        dialect: Any = sqlite if self.path is not None else postgresql
-        statement = (
-            dialect.insert(table)
-            .values(**row)
-            .on_conflict_do_update(
-                index_elements=list(table.primary_key), set_={column: table.c[column] + row[column]}
-            )
-        )
-        if also is not None and self.path is None:
-            statement = statement.add_cte(also.cte("deleted"))
-        elif also is not None:
-            connection.execute(also)
-        connection.execute(statement)
+        if self.path is None:
+            statement = _insert_or_add(postgresql, table, column, also)
+        else:
+            if also is not None:
+                connection.execute(also, row)
+            statement = _insert_or_add(sqlite, table, column, None)
+        connection.execute(statement, row)
 
     def close(self) -> None:
         """Close all connections; using it again opens new ones."""
@@ -188,6 +183,16 @@ class Database:
             reason = getattr(error, "orig", None) or error
             first = (str(reason).strip().splitlines() or [type(error).__name__])[0]
             raise StoreError(f"the database {self._name} cannot be opened: {first}") from error
+
+
+@functools.cache
+def _insert_or_add(dialect: Any, table: Table, column: str, also: Delete | None) -> Any:
+    # Made once, for to make it takes longer than to execute it.
+    new = dialect.insert(table)
+    statement = new.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_={column: table.c[column] + new.excluded[column]}
+    )
+    return statement if also is None else statement.add_cte(also.cte("deleted"))
 
 
 def _url(where: str | os.PathLike[str]) -> URL:

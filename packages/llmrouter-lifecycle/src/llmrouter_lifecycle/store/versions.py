@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
 
 from llmrouter_lifecycle.errors import ResourceAlreadyExistsError, ResourceNotFoundError
 from llmrouter_lifecycle.store.database import Database
@@ -38,6 +38,12 @@ class Versions:
         self._database = database
         self._table = table
         self._noun = noun
+        # Made once, for to make them takes longer than to execute them, and every routed request has one.
+        columns = table.c
+        of_one = select(table).where(columns.org == bindparam("org"), columns.id == bindparam("id"))
+        self._numbered = of_one.where(columns.version == bindparam("version"))
+        self._newest_first = of_one.order_by(columns.version.desc())
+        self._newest = self._newest_first.limit(1)
 
     def create(self, org: str, id: str, spec: dict[str, Any], description: str | None) -> Version:
         """Add version 1.
@@ -47,7 +53,7 @@ class Versions:
         """
         with self._database.write() as connection:
             self._database.lock(connection, self._table.name, org, id)
-            if self._latest(connection, org, id):
+            if self._get(connection, org, id) is not None:
                 raise ResourceAlreadyExistsError(
                     f"{self._noun} {id!r} exists already; choose another id, or update it", param="id"
                 )
@@ -67,12 +73,11 @@ class Versions:
     ) -> Version:
         """Do as `update` does, as part of a transaction."""
         self._database.lock(connection, self._table.name, org, id)
-        latest = self._latest(connection, org, id)
-        before = self._get(connection, org, id, latest)
+        before = self._get(connection, org, id)
         if before is None:
             raise self._missing(id)
         description = before.description if description is None else description
-        return self._add(connection, Version(org, id, latest + 1, description, time.time(), spec))
+        return self._add(connection, Version(org, id, before.version + 1, description, time.time(), spec))
 
     def get(self, org: str, id: str, version: int | None = None) -> Version:
         """Return a version, by default the latest.
@@ -80,12 +85,8 @@ class Versions:
         Raises:
             ResourceNotFoundError: There is none.
         """
-        query = select(self._table).where(self._is(org, id)).order_by(self._table.c.version.desc()).limit(1)
-        if version is not None:
-            query = query.where(self._table.c.version == version)
         with self._database.read() as connection:
-            row = connection.execute(query).mappings().first()
-        found = _version(row) if row is not None else None
+            found = self._get(connection, org, id, version)
         if found is None:
             raise self._missing(id, version)
         return found
@@ -102,13 +103,13 @@ class Versions:
         wanted = (columns.id == latest.c.id) & (columns.version == latest.c.version) & (columns.org == org)
         query = select(self._table).join(latest, wanted).order_by(columns.id)
         with self._database.read() as connection:
-            return [_version(row) for row in connection.execute(query).mappings()]
+            return [Version(**row) for row in connection.execute(query).mappings()]
 
     def versions(self, org: str, id: str) -> builtins.list[Version]:
         """Return all versions of one, the newest first; none where there is none of that id."""
-        query = select(self._table).where(self._is(org, id)).order_by(self._table.c.version.desc())
         with self._database.read() as connection:
-            return [_version(row) for row in connection.execute(query).mappings()]
+            rows = connection.execute(self._newest_first, {"org": org, "id": id}).mappings()
+            return [Version(**row) for row in rows]
 
     def delete(self, org: str, id: str) -> None:
         """Delete all versions.
@@ -117,19 +118,15 @@ class Versions:
             ResourceNotFoundError: There is none of that id.
         """
         with self._database.write() as connection:
-            if not connection.execute(delete(self._table).where(self._is(org, id))).rowcount:
+            columns = self._table.c
+            gone = delete(self._table).where(columns.org == org, columns.id == id)
+            if not connection.execute(gone).rowcount:
                 raise self._missing(id)
 
-    def _is(self, org: str, id: str) -> Any:
-        return (self._table.c.org == org) & (self._table.c.id == id)
-
-    def _latest(self, connection: Connection, org: str, id: str) -> int:
-        return int(connection.scalar(select(func.max(self._table.c.version)).where(self._is(org, id))) or 0)
-
-    def _get(self, connection: Connection, org: str, id: str, version: int) -> Version | None:
-        query = select(self._table).where(self._is(org, id), self._table.c.version == version)
-        row = connection.execute(query).mappings().first()
-        return _version(row) if row is not None else None
+    def _get(self, connection: Connection, org: str, id: str, version: int | None = None) -> Version | None:
+        query = self._newest if version is None else self._numbered
+        row = connection.execute(query, {"org": org, "id": id, "version": version}).mappings().first()
+        return None if row is None else Version(**row)
 
     def _add(self, connection: Connection, version: Version) -> Version:
         connection.execute(insert(self._table).values(**version.__dict__))
@@ -148,7 +145,3 @@ def router_versions(database: Database) -> Versions:
 def judge_versions(database: Database) -> Versions:
     """Return the judges of a database."""
     return Versions(database, judges, "judge")
-
-
-def _version(row: Any) -> Version:
-    return Version(**row)
