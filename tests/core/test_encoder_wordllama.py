@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from llmrouter.encoders import create_encoder, wordllama
 from llmrouter.encoders.wordllama import WordLlamaEncoder
 from llmrouter.errors import LLMRouterError, MissingExtraError
+from tests.fuzzing import fuzzed
 
 # Its package is installed where torch is.
 needs_package = pytest.mark.torch
@@ -49,6 +52,18 @@ def test_features_are_the_library_s() -> None:
     assert features.shape == (len(TEXTS), 256)
     assert (encoder.name, encoder.dim) == ("wordllama", 256)
     np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+@needs_package
+@fuzzed
+@given(texts=st.lists(st.text(st.sampled_from(" ▁<>/sunk\n\ta\u00e9日\N{GRINNING FACE}")), max_size=3))
+@example(texts=["an <s> and", "  two  spaces "])
+@example(texts=["<unk>"])
+@example(texts=["▁▁ a", "", " "])
+def test_tokens_are_the_tokenizer_s(texts: list[str]) -> None:
+    tokenizer = wordllama._model()[1]
+    expected = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    assert [encoding.ids for encoding in wordllama._tokenize(tokenizer, texts)] == expected
 
 
 @needs_package
@@ -122,6 +137,39 @@ def test_a_package_without_the_files_is_an_error(monkeypatch: pytest.MonkeyPatch
     wordllama._model.cache_clear()
     try:
         with pytest.raises(LLMRouterError, match=r"does not hold the weights .*l2_supercat_256"):
+            WordLlamaEncoder()
+    finally:
+        wordllama._model.cache_clear()
+
+
+@needs_package
+@pytest.mark.parametrize(
+    ("rows", "old", "new", "reason"),
+    [
+        (7, "", "", "tokens lack embeddings"),
+        (32_000, '"<unk>"', '"<none>"', "its tokenizer is another one"),
+        (32_000, '"prepend": "▁"', '"prepend": "x"', "its tokenizer is another one"),
+    ],
+)
+def test_files_that_do_not_fit_are_an_error(
+    rows: int, old: str, new: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import save_file
+
+    weights, vocabulary = (
+        "weights/l2_supercat_256.safetensors",
+        "tokenizers/l2_supercat_tokenizer_config.json",
+    )
+    for file in (weights, vocabulary):
+        (tmp_path / file).parent.mkdir()
+    save_file({"embedding.weight": np.zeros((rows, 256), np.float16)}, tmp_path / weights)
+    text = (wordllama._folder() / vocabulary).read_text("utf-8")
+    assert old in text
+    (tmp_path / vocabulary).write_text(text.replace(old, new), "utf-8")
+    monkeypatch.setattr(wordllama, "_folder", lambda: tmp_path)
+    wordllama._model.cache_clear()
+    try:
+        with pytest.raises(LLMRouterError, match=reason):
             WordLlamaEncoder()
     finally:
         wordllama._model.cache_clear()

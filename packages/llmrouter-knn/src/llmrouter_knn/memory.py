@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -78,24 +78,27 @@ class Memory:
     def _average(self, near: Near, temperature: float) -> Predictions:
         weights = np.exp((near.similarity - 1) / temperature)
         weights /= weights.sum(axis=1, keepdims=True)
-        quality = _averaged(self.quality, self._means[0], near.numbers, weights)
-        return Predictions(
-            # Rounding may lead a little beyond.
-            quality.clip(0, 1),
-            _averaged(self.cost, self._means[1], near.numbers, weights),
-        )
+        averaged = _averaged(self._outcomes, self._means, near.numbers, weights)
+        quality, cost = np.split(averaged, 2, axis=1)
+        # Rounding may lead a little beyond.
+        return Predictions(quality.clip(0, 1), cost)
 
     @cached_property
     def _search(self) -> Search:
         return create_search(self.search, unit(self.vectors.astype(np.float32)))
 
     @cached_property
-    def _means(self) -> tuple[Floats, Floats]:
-        return _means(self.quality), _means(self.cost)
+    def _outcomes(self) -> Floats:
+        # Side by side, so that those of neighbours are gathered once.
+        return np.concatenate([self.quality, self.cost], axis=1)
+
+    @cached_property
+    def _means(self) -> Floats:
+        return _means(self._outcomes)
 
     def __getstate__(self) -> dict[str, Any]:
-        # An index belongs to its process; it is made again where it is needed.
-        return {name: value for name, value in self.__dict__.items() if name != "_search"}
+        # An index belongs to its process; what is derived is made again where it is needed.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def dense(features: Floats | SparseBatch) -> Floats:
