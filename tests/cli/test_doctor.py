@@ -79,7 +79,6 @@ def test_a_slow_plugin_module_is_a_warning(
 def test_a_plugin_module_that_imports_torch_is_a_warning(
     command: Callable[..., Any], install: Callable[..., Path]
 ) -> None:
-    pytest.importorskip("torch")
     install("llmrouter-heavy", {"fake_heavy": "import torch"}, {"heavy": "fake_heavy"})
     done = command("doctor")
     assert done.status == 0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ from tests.fuzzing import fuzzed
 needs_package = pytest.mark.torch
 
 TEXTS = ["Hi", "What is the capital of France?", "", " ", "\n\0", "日本語 \N{GRINNING FACE}", "naïve " * 300]
+
+
+@pytest.fixture
+def unloaded() -> Iterator[None]:
+    """Let the model be read anew, in the test and after it."""
+    wordllama._model.cache_clear()
+    yield
+    wordllama._model.cache_clear()
 
 
 @needs_package
@@ -132,17 +141,15 @@ def test_an_argument_is_refused() -> None:
 
 
 @needs_package
+@pytest.mark.usefixtures("unloaded")
 def test_a_package_without_the_files_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wordllama, "_folder", lambda: Path("elsewhere"))
-    wordllama._model.cache_clear()
-    try:
-        with pytest.raises(LLMRouterError, match=r"does not hold the weights .*l2_supercat_256"):
-            WordLlamaEncoder()
-    finally:
-        wordllama._model.cache_clear()
+    with pytest.raises(LLMRouterError, match=r"does not hold the weights .*l2_supercat_256"):
+        WordLlamaEncoder()
 
 
 @needs_package
+@pytest.mark.usefixtures("unloaded")
 @pytest.mark.parametrize(
     ("rows", "old", "new", "reason"),
     [
@@ -167,12 +174,8 @@ def test_files_that_do_not_fit_are_an_error(
     assert old in text
     (tmp_path / vocabulary).write_text(text.replace(old, new), "utf-8")
     monkeypatch.setattr(wordllama, "_folder", lambda: tmp_path)
-    wordllama._model.cache_clear()
-    try:
-        with pytest.raises(LLMRouterError, match=reason):
-            WordLlamaEncoder()
-    finally:
-        wordllama._model.cache_clear()
+    with pytest.raises(LLMRouterError, match=reason):
+        WordLlamaEncoder()
 
 
 @pytest.mark.parametrize("package", ["wordllama", "tokenizers", "safetensors"])

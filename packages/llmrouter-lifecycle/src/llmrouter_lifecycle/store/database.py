@@ -53,7 +53,7 @@ class Database:
             self.engine = _engine(url)
             try:
                 self._create()
-            except BaseException:
+            except BaseException:  # an interrupt too must not leave connections open; it goes on
                 self.engine.dispose()
                 raise
 
