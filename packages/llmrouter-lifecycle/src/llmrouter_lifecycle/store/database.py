@@ -12,14 +12,15 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Engine, Table, create_engine, event, select, text
+from sqlalchemy import Connection, Delete, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError, SQLAlchemyError
 
 from llmrouter_lifecycle.errors import StoreError
 from llmrouter_lifecycle.store.encoding import decode_json, encode_json
-from llmrouter_lifecycle.store.schema import SCHEMA, metadata, settings
+from llmrouter_lifecycle.store.migration import is_current, migrate
+from llmrouter_lifecycle.store.schema import settings
 
 # Seconds that a transaction waits for another one to end.
 LOCK_TIMEOUT = 30
@@ -158,22 +159,13 @@ class Database:
         return f"<Database {self._name}>"
 
     def _create(self) -> None:
-        # Several processes may start at once.
-        for attempt in range(3):
-            try:
-                metadata.create_all(self.engine)
-                break
-            except SQLAlchemyError:
-                if attempt == 2:
-                    raise
+        with self.read() as connection:
+            if is_current(connection):
+                return
+        # Only one of several processes that start at once creates or migrates.
         with self.write() as connection:
-            self.insert_missing(connection, settings, [{"name": "schema", "value": str(SCHEMA)}])
-            found = connection.scalar(select(settings.c.value).where(settings.c.name == "schema"))
-        if found != str(SCHEMA):
-            raise StoreError(
-                f"{self._name} holds tables of version {found}, this release knows version {SCHEMA}; use the "
-                "release that made them, or another database"
-            )
+            self.lock(connection, settings.name)
+            migrate(connection, self._name)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -43,6 +43,7 @@ class Job:
         failed: How many could not be had, or not be judged.
         spent: In USD.
         stopped: LLMs that are not called any more, each with its reason.
+        fence: How often its tasks were claimed.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Job:
     stopped: dict[str, str]
     results: dict[str, Any] | None
     texts_deleted: bool
+    fence: int = 0
 
     @property
     def payer(self) -> Account:

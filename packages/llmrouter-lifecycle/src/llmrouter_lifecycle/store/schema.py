@@ -18,8 +18,9 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# Counts up when tables change so that older programs cannot use them.
-SCHEMA = 1
+# Counts up when tables change. Changes only add (`migration.py`): new tables, indexes, and columns that are
+# nullable or have a server_default.
+SCHEMA = 2
 
 settings = Table(
     "llmrouter_settings",
@@ -83,6 +84,8 @@ jobs = Table(
     Column("stopped", JSON, nullable=False),
     Column("results", JSON),
     Column("texts_deleted", Boolean, nullable=False, default=False),
+    # Counts the claims of its tasks.
+    Column("fence", Integer, nullable=False, server_default="0"),
 )
 
 requests = Table(
@@ -126,6 +129,14 @@ tasks = Table(
     Column("last", Integer, nullable=False),
     # The worker that does it, or None.
     Column("owner", String(127)),
+    # Which claim of the job's tasks its owner's is: with a lower one nothing can be written.
+    Column("fence", Integer, nullable=False, server_default="0"),
+    # When its owner loses it, unless that renews it: in seconds since 1970, by the database's clock.
+    Column("lease_until", Float),
+    # When the step that its owner declared must have ended; None before the first step.
+    Column("deadline", Float),
+    # How often it failed since a call of it was last recorded.
+    Column("attempts", Integer, nullable=False, server_default="0"),
 )
 
 workers = Table(
@@ -170,4 +181,7 @@ replies = Table(
     Column("created", Float, nullable=False),
     Column("status", Integer),
     Column("body", JSON),
+    # Which attempt answers it, and until when that holds it unless renewed; None: in one transaction.
+    Column("owner", String(63)),
+    Column("lease_until", Float),
 )

@@ -111,7 +111,7 @@ class Workers:
                 .where(tasks.c.job == row["job"], tasks.c.number == row["number"])
                 .values(owner=worker)
             )
-            return Task(**{key: value for key, value in row.items() if key != "owner"})
+            return Task(**{key: row[key] for key in Task.__dataclass_fields__})
 
     def release(self, task: Task) -> None:
         """Let anybody do a task."""
