@@ -17,6 +17,7 @@ from llmrouter.completion.services import (
     key_variable,
     services_from,
 )
+from llmrouter.completion.usage import Usage
 from llmrouter.config import config_error
 from llmrouter.errors import ConfigError
 
@@ -33,6 +34,9 @@ class Endpoint:
         service: Who offers it, or None.
         price: In USD per million tokens, or None where it is unknown.
         context_window: Tokens that it takes, or None where that is unknown.
+        max_output_tokens: Tokens that an answer of it has at most, or None where that is unknown.
+        limit_parameter: The field by which its service takes the limit of an answer's tokens; None where the
+            candidate names none.
         features: What it takes beside text, of ``images`` and ``tools``; None where that is unknown.
         parameters: Fields of every request that does not set them itself, such as ``temperature``.
     """
@@ -44,6 +48,8 @@ class Endpoint:
     service: Service | None = None
     price: Price | None = None
     context_window: int | None = None
+    max_output_tokens: int | None = None
+    limit_parameter: str | None = None
     features: frozenset[str] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -51,11 +57,25 @@ class Endpoint:
         """Whether it takes ``images`` or ``tools``; what is unknown is tried."""
         return self.features is None or feature in self.features
 
-    def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
-        """Return the cost of an answer in USD; None where price or tokens are unknown."""
+    def cost(
+        self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int = 0
+    ) -> float | None:
+        """Return the cost of an answer in USD; None where price or tokens are unknown.
+
+        Args:
+            prompt_tokens: Of the prompt.
+            completion_tokens: Of the answer.
+            cached_tokens: How many of the prompt's tokens the service had kept.
+        """
         if self.price is None or prompt_tokens is None or completion_tokens is None:
             return None
-        return self.price.cost(prompt_tokens, completion_tokens)
+        return self.price.cost(prompt_tokens, completion_tokens, cached_tokens)
+
+    def cost_of(self, usage: Usage | None) -> float | None:
+        """Return what an answer of so many tokens costs in USD; None where price or tokens are unknown."""
+        if usage is None:
+            return None
+        return self.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
 
 
 class Catalogue:
@@ -141,6 +161,8 @@ class Catalogue:
             service=service,
             price=price_of(candidate),
             context_window=candidate.get("context_window"),
+            max_output_tokens=candidate.get("max_output_tokens"),
+            limit_parameter=candidate.get("limit_parameter"),
             features=None if features is None else frozenset(features),
             parameters=candidate.get("parameters") or {},
         )

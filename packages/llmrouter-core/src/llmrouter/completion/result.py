@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from llmrouter.completion.catalogue import Endpoint
 from llmrouter.completion.messages import text_of
+from llmrouter.completion.usage import Usage as Usage
+from llmrouter.completion.usage import read_usage
 
-Tokens = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one call, or of several together."""
-
-    prompt_tokens: Tokens
-    completion_tokens: Tokens
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens
-        )
+logger = logging.getLogger(__name__)
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +64,11 @@ class AnswerBuilder:
         if answer.error:
             raise ValueError(f"it tells an error: {answer.error}")
         self._model = answer.model or self._model
-        # Some say nothing about tokens, or something else: an answer is an answer nevertheless.
-        with contextlib.suppress(msgspec.ValidationError):
-            self._usage = msgspec.convert(answer.usage, Usage)
+        try:
+            self._usage = read_usage(answer.usage) or self._usage
+        except ValueError as error:
+            # An answer is an answer nevertheless; what it cost is unknown.
+            logger.warning("%s: the usage it reports is ignored: %s", answer.model or "an LLM", error)
         if not answer.choices:
             return ""
         choice = answer.choices[0]
@@ -95,14 +88,13 @@ class AnswerBuilder:
         """
         if not self._pieces:
             raise ValueError("the answer has no choices")
-        tokens = (self._usage.prompt_tokens, self._usage.completion_tokens) if self._usage else (None, None)
         return Completion(
             model_name=endpoint.name,
             text="".join(self._pieces),
             upstream_model=self._model,
             finish_reason=self._finish_reason,
             usage=self._usage,
-            cost=endpoint.cost(*tokens),
+            cost=endpoint.cost_of(self._usage),
             latency_ms=latency_ms,
         )
 
