@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llmrouter_server.sse import EventSplitter, event_of, split_event
 
-TEXT = b": c\n\ndata: 1\r\n\r\nid: 2\r\ndata: a\r\ndata: b\r\n\r\n\n\ndata: [DONE]\n\ndata: cut"
+TEXT = b"\xef\xbb\xbf: c\n\ndata: 1\r\n\r\nid: 2\r\ndata: a\rdata: b\r\r\n\n\ndata: [DONE]\n\ndata: cut"
 
 
 @given(st.lists(st.integers(0, len(TEXT)), max_size=8))
@@ -37,6 +37,8 @@ def test_an_event_over_the_bound_is_noticed_and_what_came_before_is_kept(data: b
         (b": comment", b": comment\n", None),
         (b"id: 1\ndata: a\ndata: b", b"id: 1\n", b"a\nb"),
         (b"event: ping\nid: 1", b"event: ping\nid: 1\n", None),
+        (b"data: ", b"", None),
+        (b"data", b"", None),
     ],
 )
 def test_an_event_is_split_into_its_data_and_the_rest(
@@ -47,3 +49,18 @@ def test_an_event_is_split_into_its_data_and_the_rest(
 
 def test_an_event_is_written_with_its_other_lines() -> None:
     assert event_of(b"x", b"id: 1\n") == b"id: 1\ndata: x\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b"data: [DONE]", [b"data: [DONE]"]),
+        (b"data: [DONE]\r", [b"data: [DONE]"]),
+        (b"data: {}", []),
+        (b"", []),
+    ],
+)
+def test_only_the_end_needs_no_blank_line(text: bytes, found: list[bytes]) -> None:
+    splitter = EventSplitter(100)
+    assert splitter.feed(text) == []
+    assert splitter.end() == found

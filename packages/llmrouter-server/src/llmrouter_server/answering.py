@@ -17,7 +17,7 @@ from llmrouter_server.parsing import (
     ChatAsked,
     LifecycleChatAsked,
     TextAsked,
-    decode_fields,
+    client_fields,
     parser_of,
 )
 from llmrouter_server.plain import plain_answer
@@ -67,12 +67,12 @@ async def answer_body(request: Request, kind: Kind, body: bytes) -> Response:
     """Do as `answer` does, once the body is there."""
     gateway = request.gateway
     asked = kind.parse(body)
+    fields = client_fields(body)
     request.watch()
     request.entry.stream = bool(asked.stream)
     priced = request.key is not None and request.key.budget_usd is not None
     demand = Demand(asked, len(body), priced)
     choice = await choose(request, asked, demand)
-    fields = decode_fields(body)
     if gateway.lifecycle is not None:
         # It was for the router.
         fields.pop("routing_constraint", None)

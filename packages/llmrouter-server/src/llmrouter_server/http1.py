@@ -164,11 +164,13 @@ class Connection(asyncio.Protocol):
         self._ended = False
         self._keeps = False
         self._framing = 0
+        # Whether anything of it came.
+        self._answered = False
 
     def send(self, request: bytes) -> Reply:
         """Send a request, while there is no other under way."""
         self._reply = reply = Reply(self)
-        self._ended = False
+        self._ended = self._answered = False
         self._framing = 0
         self._transport.write(request)
         return reply
@@ -202,12 +204,13 @@ class Connection(asyncio.Protocol):
             # Nobody asked: whatever it is, no later answer may be taken for it.
             self._fail(Malformed("an answer came without a request"))
             return
+        self._answered = True
         self._framing += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._ended:
-                self._fail(Malformed(str(error)))
+                self._fail(Malformed(str(error) or "an upgrade that was not asked for"))
                 return
             # All of the answer is there; what follows it is nobody's.
             self._keeps = False
@@ -226,7 +229,7 @@ class Connection(asyncio.Protocol):
             self._keeps = False
             self._end(reply)
             reply.wake()
-        elif reply is not None and (reply.status or self._framing):
+        elif reply is not None and self._answered:
             self._fail(Incomplete(why))
         else:
             self._fail(Disconnected(why))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import NoneType
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
 from llmrouter_server.errors import GatewayError
+from llmrouter_server.unicode import has_lone_surrogate, repaired
 
 Fields = dict[str, msgspec.Raw]
-# Numbers are read as such: 1.0 is a whole number in JSON.
-Tokens = Annotated[float, msgspec.Meta(ge=1)]
+NULL = msgspec.Raw(b"null")
+# Numbers are read as such: 1.0 is a whole number in JSON. Beyond 2**53 not every whole number is one.
+Tokens = Annotated[float, msgspec.Meta(ge=1, le=2**53, multiple_of=1)]
+Answers = Annotated[float, msgspec.Meta(ge=1, le=128, multiple_of=1)]
+Name = Annotated[str, msgspec.Meta(max_length=1024)]
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 T = TypeVar("T")
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
@@ -28,23 +34,29 @@ class _Common(msgspec.Struct, kw_only=True):
         max_tokens: Of the answer.
         max_completion_tokens: The same, by its newer name.
         n: Number of answers.
+        best_of: Number of answers that the LLM makes to choose from.
         tools: That the LLM may call.
         functions: The same, by their older name.
         routing_constraint: What a router of the lifecycle is to keep to.
     """
 
-    model: str | None = None
+    model: Name | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
     max_tokens: Tokens | None = None
     max_completion_tokens: Tokens | None = None
-    n: Annotated[float, msgspec.Meta(ge=1, le=128)] | None = None
+    n: Answers | None = None
+    best_of: Answers | None = None
     tools: list[dict[str, Any]] | None = None
     functions: list[dict[str, Any]] | None = None
     routing_constraint: Any = None
 
     # Whether the answer tells its cost beside what the OpenAI protocol has.
     tells_cost: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if type((self.stream_options or {}).get("include_usage")) not in (bool, NoneType):
+            raise _invalid("stream_options.include_usage", "true, false or null")
 
     @property
     def answer_tokens(self) -> float | None:
@@ -63,6 +75,7 @@ class ChatAsked(_Common, kw_only=True):
     messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_messages(self.messages)
 
     @property
@@ -80,7 +93,13 @@ class LifecycleChatAsked(ChatAsked, kw_only=True):
 class TextAsked(_Common, kw_only=True):
     """A request for a text completion."""
 
-    prompt: str | list[str | int | list[int]]
+    prompt: (
+        str
+        | Annotated[
+            list[str | TokenId | Annotated[list[TokenId], msgspec.Meta(min_length=1)]],
+            msgspec.Meta(min_length=1),
+        ]
+    )
 
     @property
     def conversation(self) -> Sequence[Mapping[str, Any]]:
@@ -96,6 +115,7 @@ class RouteAsked(_Common, kw_only=True):
     query_text: str | None = msgspec.field(default=None, name="query")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.messages:
             _check_messages(self.messages)
         elif self.query_text is None:
@@ -124,6 +144,10 @@ def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
             continue
         if type(content) is not list or not all(type(part) is dict for part in content):
             raise _invalid(f"messages[{number}].content", "text, a list of parts, or null")
+        for place, part in enumerate(content):
+            for field in ("type", "text"):
+                if type(part.get(field)) not in (str, NoneType):
+                    raise _invalid(f"messages[{number}].content[{place}].{field}", "text")
 
 
 def _invalid(param: str, expected: str) -> GatewayError:
@@ -133,12 +157,15 @@ def _invalid(param: str, expected: str) -> GatewayError:
 def parser_of(kind: type[T]) -> Callable[[bytes], T]:
     """Return a function that reads a body as a kind of request.
 
-    It raises `GatewayError`, 400, which names the field that is to blame.
+    It raises `GatewayError`, 400, which names the offending field.
     """
     decode = msgspec.json.Decoder(kind).decode
 
     def parse(body: bytes) -> T:
         try:
+            if not body.isascii():
+                # Fields that are only passed on are not decoded otherwise.
+                body.decode()
             return decode(body)
         except msgspec.ValidationError as error:
             problem, _, place = str(error).partition(" - at `$")
@@ -146,11 +173,70 @@ def parser_of(kind: type[T]) -> Callable[[bytes], T]:
             if param is None and "missing required field" in problem:
                 param = problem.split("`")[1]
             where = f" at {param!r}" if param else ""
+            for term, plain in _TERMS:
+                problem = problem.replace(term, plain)
             raise GatewayError(400, f"{problem}{where}.", param=param, code="invalid_value") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise GatewayError(400, f"The body is not valid JSON: {error}", code="invalid_json") from None
+            raise GatewayError(400, _not_json(body, error), code="invalid_json") from None
 
     return parse
+
+
+# How msgspec calls what people call otherwise.
+_TERMS = (("`float` that's a multiple of 1.0", "a whole number"), ("float", "number"))
+
+
+def _not_json(body: bytes, error: Exception) -> str:
+    if not body.strip():
+        return "The body is empty; send a JSON object."
+    if isinstance(error, RecursionError):
+        return "The body is nested too deeply."
+    if has_lone_surrogate(body):
+        return "The body is not valid text: it holds half of a surrogate pair, such as \\ud83d."
+    return f"The body is not valid JSON: {error}."
+
+
+def client_fields(body: bytes) -> Fields:
+    """Return the fields of a request that was parsed before.
+
+    Raises:
+        GatewayError: 400, a field is there twice, so that nobody can say which one counts.
+    """
+    fields = decode_fields(body)
+    # Most clients send no spaces between fields: then nothing is missing if all bytes are there.
+    if len(encode(fields)) != len(body):
+        names: list[str] = []
+        msgspec.json.decode(body, type=dict[_Name, msgspec.Raw], dec_hook=lambda _, name: _noted(names, name))
+        if repeated := [name for name in fields if names.count(name) > 1]:
+            raise GatewayError(
+                400, f"The field {repeated[0]!r} is there twice.", param=repeated[0], code="invalid_value"
+            )
+    return fields
+
+
+class _Name(str):
+    """A field's name, of which the decoder tells."""
+
+    __slots__ = ()
+
+
+def _noted(names: list[str], name: str) -> _Name:
+    names.append(name)
+    return _Name(name)
+
+
+def upstream_fields(body: bytes) -> Fields:
+    """Return the fields of what an upstream sent, its text repaired where it is not valid Unicode.
+
+    Raises:
+        msgspec.DecodeError, RecursionError: It is not a JSON object.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+        return decode_fields(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode_fields(repaired(body))
 
 
 def with_fields(fields: Mapping[str, msgspec.Raw], **changed: msgspec.Raw) -> bytes:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from llmrouter_server.asgi import Response
 from llmrouter_server.call import Call
-from llmrouter_server.parsing import Fields, decode_fields, encode, with_fields
+from llmrouter_server.parsing import NULL, Fields, encode, upstream_fields, with_fields
 from llmrouter_server.report import headers_of
 from llmrouter_server.upstream import Answer, Fault
+
+# A list, of objects.
+_CHOICES = re.compile(rb"\[\s*[{\]]")
 
 
 async def plain_answer(call: Call, answer: Answer) -> Response:
@@ -49,10 +54,11 @@ async def _whole(answer: Answer) -> bytes:
 
 def _completion(body: bytes) -> Fields:
     try:
-        fields = decode_fields(body)
+        fields = upstream_fields(body)
     except (msgspec.DecodeError, RecursionError):
         raise Fault("garbage", "the upstream's answer is not valid JSON", 502) from None
-    if not bytes(fields.get("choices", msgspec.Raw(b""))).lstrip().startswith(b"["):
-        problem = "reports an error" if "error" in fields else "is not a completion: it has no choices"
-        raise Fault("garbage", f"the upstream's answer {problem}", 502)
+    if fields.get("error", NULL) != NULL:
+        raise Fault("broken", "the upstream reported an error in its answer", 502)
+    if not _CHOICES.match(bytes(fields.get("choices", NULL))):
+        raise Fault("garbage", "the upstream's answer is not a completion: it has no choices", 502)
     return fields

@@ -47,6 +47,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._advanced = False
         super().data_received(data)
+        if self._refused:
+            return
         if self._in_head and self._head_by is None:
             self._wait_for_head()
         if self._advanced:
@@ -56,6 +58,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._framing > FRAMING_BYTES:
             message = "The head of the request is too large."
             self._refuse(431, "Request Header Fields Too Large", "head_too_large", message)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, in the protocol's own form."""
+        self._refuse(400, "Bad Request", "not_http", "The request is not valid HTTP/1.1.")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -91,13 +97,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(408, "Request Timeout", "head_too_slow", f"No head arrived within {HEAD_SECONDS:g} s.")
 
     def _refuse(self, status: int, reason: str, code: str, message: str) -> None:
-        """Answer with an error if nothing else is being answered, and close the connection."""
+        """Answer with an error if no other answer is under way, and close the connection."""
         self._refused = True
         self._stop_waiting()
         answering: Any = self.cycle  # None before the first request
         if answering is not None and not answering.response_complete:
-            self.transport.abort()
-            return
+            if self.pipeline or answering.response_started or not answering.more_body:
+                self.transport.abort()
+                return
+            # What is refused is the body of this request: nothing else may answer it.
+            answering.disconnected = True
+            answering.message_event.set()
         body = GatewayError(status, message, code=code).body
         head = (
             f"HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\n"

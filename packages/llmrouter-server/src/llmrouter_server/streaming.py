@@ -10,7 +10,7 @@ import msgspec
 from llmrouter_server.asgi import Response
 from llmrouter_server.call import Call
 from llmrouter_server.errors import GatewayError
-from llmrouter_server.parsing import Fields, decode_fields, encode, with_fields
+from llmrouter_server.parsing import NULL, Fields, encode, upstream_fields, with_fields
 from llmrouter_server.report import headers_of
 from llmrouter_server.sse import DONE, EventSplitter, event_of, split_event
 from llmrouter_server.upstream import Answer, Fault
@@ -18,6 +18,7 @@ from llmrouter_server.upstream import Answer, Fault
 logger = logging.getLogger(__name__)
 
 EVENT_STREAM = b"text/event-stream"
+_ERROR_EVENT = b"event: error\n"
 # Proxies must not gather the events.
 _HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -93,11 +94,12 @@ class Relay:
         if self._fault is not None:
             raise self._fault
         data = await self._answer.part()
-        if not data:
+        events = self._splitter.feed(data) if data else self._splitter.end()
+        if not data and not events:
             raise Fault("broken", "the upstream's answer ended before it was complete", 502)
         written = []
         try:
-            for event in self._splitter.feed(data):
+            for event in events:
                 written.append(self._rewritten(event))
                 if self._ended:
                     break
@@ -114,25 +116,27 @@ class Relay:
         others, data = split_event(event)
         if data is None:
             # A comment keeps the connection alive; before the first data the answer has not begun.
-            return event + b"\n\n" if self._begun else b""
+            return others + b"\n" if self._begun and others else b""
         if data == DONE:
             if not self._begun:
                 raise Fault("garbage", "the upstream's answer is empty", 502)
             self._ended = True
             return event_of(data, others)
         try:
-            fields = decode_fields(data)
+            fields = upstream_fields(data)
         except (msgspec.DecodeError, RecursionError):
             raise Fault("garbage", "an event of the upstream's answer is not valid JSON", 502) from None
-        if "error" in fields:
+        if fields.get("error", NULL) != NULL or others.startswith(_ERROR_EVENT):
             raise Fault("broken", "the upstream reported an error in its answer", 502)
+        if not self._begun and "choices" not in fields:
+            raise Fault("garbage", "the upstream's answer does not begin as a completion", 502)
         return self._chunk(fields, others)
 
     def _chunk(self, fields: Fields, others: bytes) -> bytes:
         call = self._call
         call.received += 1
         usage = fields.get("usage")
-        has_usage = usage is not None and bytes(usage) != b"null"
+        has_usage = usage is not None and usage != NULL
         if has_usage:
             call.count(usage)
             if call.adds_usage and bytes(fields.get("choices", msgspec.Raw(b"[]"))) == b"[]":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
-import json
 import logging
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from llmrouter.completion.services import Service
 from llmrouter.completion.turns import Turns
@@ -19,6 +21,7 @@ from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.http1 import Disconnected, HttpError, Incomplete, Reply
 from llmrouter_server.settings import Settings
 from llmrouter_server.timing import TimeLimitError, time_limit
+from llmrouter_server.unicode import repaired
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,10 @@ Kind = Literal["busy", "connection", "timeout", "status", "refused", "garbage", 
 # Statuses that say something about the upstream, not about the request. 401 to 403 are about the key that
 # the gateway sends: the client can do nothing about it.
 _FAULTS = frozenset((401, 402, 403, 408, 425, 429))
+# The longest time that an upstream may ask to wait, in seconds.
+_LONGEST_WAIT = 86_400.0
+# Where upstreams that do not keep to the protocol say what is wrong.
+_MESSAGES = ("message", "detail")
 # Most of an error that is read, to be passed on.
 _ERROR_BYTES = 64 << 10
 
@@ -232,7 +239,7 @@ class Upstreams:
                 await _raise(answer, reply, candidate)
             finally:
                 answer.close()
-        if reply.headers.get(b"content-encoding", b"identity") != b"identity":
+        if reply.headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
             answer.close()
             raise Fault("garbage", "the upstream's answer is compressed, which it was not asked for", 502)
         return answer
@@ -285,7 +292,10 @@ def fault_of(error: HttpError | OSError, candidate: Candidate) -> Fault:
 
 
 def seconds_of(header: str) -> float | None:
-    """Return the seconds that a header ``Retry-After`` asks for: a number or a date."""
+    """Return the seconds that a header ``Retry-After`` asks for, a number or a date, a day at most.
+
+    None stands for a header that is missing or makes no sense.
+    """
     if not header:
         return None
     try:
@@ -295,22 +305,34 @@ def seconds_of(header: str) -> float | None:
             seconds = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
         except (ValueError, TypeError, OverflowError):
             return None
-    return max(0.0, seconds) if seconds == seconds else None
+    return min(max(0.0, seconds), _LONGEST_WAIT) if seconds == seconds else None
+
+
+class _Error(msgspec.Struct):
+    """An error as the OpenAI protocol has it."""
+
+    message: str
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class _Refused(msgspec.Struct):
+    error: _Error
 
 
 def _passed_on(text: bytes, status: int, candidate: Candidate) -> bytes:
     """Return an upstream's error as the OpenAI protocol has it, without the gateway's keys."""
-    redacted = candidate.endpoint.keys.redact(text.decode(errors="replace"))
-    try:
-        told = json.loads(redacted)
-    except (ValueError, RecursionError):
-        told = None
-    if isinstance(told, dict) and isinstance(told.get("error"), dict) and "message" in told["error"]:
-        return redacted.encode()
-    if isinstance(told, dict):
-        message = told.get("message") or told.get("detail") or told.get("error")
-    else:
-        message = None
-    if not isinstance(message, str):
-        message = f"{candidate.name}: the upstream refused the request with status {status}."
+    redacted = repaired(candidate.endpoint.keys.redact(text.decode(errors="replace")).encode())
+    told: Any = None
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        told = msgspec.json.decode(redacted)
+    with contextlib.suppress(msgspec.ValidationError):
+        msgspec.convert(told, _Refused)
+        return redacted
+    found = told if isinstance(told, dict) else {}
+    error = found.get("error")
+    messages = (error.get("message") if isinstance(error, dict) else error, *map(found.get, _MESSAGES))
+    default = f"{candidate.name}: the upstream refused the request with status {status}."
+    message = next((message for message in messages if isinstance(message, str)), default)
     return GatewayError(status, message, code="upstream_refused").body
