@@ -81,6 +81,70 @@ def test_export_writes_requirements_and_restore_finds_them_met(
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url https://example.org/simple",
+        "-r other.txt",
+        "-e .",
+        "--",
+        "llmrouter-foo==1 --index-url https://example.org/simple",
+        "llmrouter-foo @ https://example.org/foo.whl",
+        "https://example.org/foo.whl",
+        "./foo.whl",
+        "llmrouter-foo==",
+        "llmrouter-foo\0==1",
+        "llmrouter-foo==1 \\",
+    ],
+)
+def test_restore_takes_requirements_and_nothing_else(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    from llmrouter_cli import installer
+
+    monkeypatch.setattr(installer, "_run", lambda arguments: pytest.fail(f"the installer got {arguments}"))
+    Path("plugins.txt").write_text(f"# mine\nllmrouter-knn==0.0.1\n{line}\n")
+    outcome = invoke("plugins", "restore", "plugins.txt")
+    assert outcome.status == 1
+    assert outcome.err.startswith("Error: plugins.txt:3: expected a requirement such as llmrouter-knn==0.1.0")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_restore_asks_for_what_the_lines_say(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    from llmrouter_cli import installer
+
+    asked: list[Any] = []
+    monkeypatch.setattr(installer, "_run", asked.append)
+    text = "LLMRouter-knn[faiss] == 9.9 # nearest\r\n\nllmrouter-nope==9; python_version > '3'\n"
+    Path("plugins.txt").write_text(text, encoding=encoding, newline="")
+    outcome = invoke("plugins", "restore", "plugins.txt")
+    assert outcome.status == 0, outcome.err
+    wanted = ["LLMRouter-knn[faiss]==9.9", 'llmrouter-nope==9; python_version > "3"']
+    assert asked == [["install", "--", *wanted]]
+
+
+def test_a_file_to_restore_that_is_no_text_is_one_sentence(invoke: Invoke) -> None:
+    Path("plugins.txt").write_text("llmrouter-knn==1\n", encoding="utf-16")
+    outcome = invoke("plugins", "restore", "plugins.txt")
+    assert (outcome.status, outcome.err) == (
+        1,
+        "Error: plugins.txt: is not UTF-8 text: invalid start byte at byte 0\n",
+    )
+
+
+def test_what_follows_install_is_no_option_of_the_installer(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llmrouter_cli import installer
+
+    asked: list[Any] = []
+    monkeypatch.setattr(installer, "_run", asked.append)
+    invoke("install", "--", "--index-url=https://example.org/simple")
+    assert asked == [["install", "--", "--index-url=https://example.org/simple"]]
+
+
+@pytest.mark.parametrize(
     ("told", "requirement"),
     [
         ("knn", "llmrouter-knn"),

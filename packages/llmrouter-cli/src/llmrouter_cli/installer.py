@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from llmrouter.errors import LLMRouterError
+from llmrouter.errors import DataError, LLMRouterError
 
 PREFIX = "llmrouter-"
 # A requirement as people write it, as against a file, a folder or a URL.
@@ -29,13 +29,49 @@ def requirement_of(told: str) -> str:
     return PREFIX + told
 
 
+def read_requirements(content: bytes, file: str) -> list[str]:
+    """Return the requirements that a file lists, one a line, such as ``llmrouter-knn==0.1.0``.
+
+    Nothing else is taken, because the file may come from elsewhere: no URL, and no option that would send an
+    installer to another place.
+
+    Args:
+        content: Of the file; blank lines and what follows ``#`` do not count.
+        file: Its name, for errors.
+
+    Raises:
+        DataError: A line is something else.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(file, f"is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        text = re.sub(r"(^|\s)#.*", "", line).strip()
+        if not text:
+            continue
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            requirement = None
+        if requirement is None or requirement.url is not None:
+            raise DataError(
+                file, f"expected a requirement such as llmrouter-knn==0.1.0, found {text!r}", line=number
+            )
+        found.append(str(requirement))
+    return found
+
+
 def install(requirements: Sequence[str], upgrade: bool = False) -> None:
     """Install distributions.
 
     Raises:
         LLMRouterError: There is no installer, or it failed; what it said is on standard error.
     """
-    _run(["install", *(["--upgrade"] if upgrade else []), *requirements])
+    _run(["install", *(["--upgrade"] if upgrade else []), "--", *requirements])
 
 
 def uninstall(distributions: Sequence[str]) -> None:
@@ -44,7 +80,7 @@ def uninstall(distributions: Sequence[str]) -> None:
     Raises:
         LLMRouterError: As `install`.
     """
-    _run(["uninstall", *distributions])
+    _run(["uninstall", "--", *distributions])
 
 
 def _run(arguments: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -136,16 +136,15 @@ def export(app: App, output: str) -> None:
 
 
 @plugins.command()
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
 @debug_option
 @pass_app
-def restore(app: App, file: TextIO) -> None:
-    """Install the plugins that 'export' wrote to FILE, and are missing or of another version."""
+def restore(app: App, file: BinaryIO) -> None:
+    """Install the plugins that 'export' wrote to FILE, if they are missing or have another version."""
     from llmrouter.plugin_system.metadata import is_met
-    from llmrouter_cli.installer import install
+    from llmrouter_cli.installer import install, read_requirements
 
-    wanted = [line.partition("#")[0].strip() for line in file]
-    missing = [line for line in wanted if line and not is_met(line)]
+    missing = [line for line in read_requirements(file.read(), file.name) if not is_met(line)]
     if missing:
         install(missing)
     click.echo(f"Restored {', '.join(missing)}" if missing else "Nothing is missing.", err=True)
