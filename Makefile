@@ -3,11 +3,11 @@ HATCH = hatch==1.18.2
 # The name carries the requirement, so that a changed pin makes .venv anew.
 SETUP = .venv/$(HATCH).stamp
 
-# Passed on to pytest by test, to benchmarks/run.py by bench, and to Zensical by docs.
+# Passed on to pytest by quick, test, test-all and coverage, to benchmarks/run.py by bench, and to Zensical by docs.
 ARGS =
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test coverage check format docs bench bench-quality bench-gateway build clean
+.PHONY: help setup demo quick test test-all coverage check format docs bench bench-quality bench-gateway build clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,11 +21,17 @@ setup: $(SETUP) ## make .venv with hatch; the other targets do this by themselve
 demo: build ## install the wheels into a bare environment and route the example queries
 	@scripts/demo.sh
 
-test: $(SETUP) ## run all tests, and on other Pythons found what may differ there; ARGS="-k name" is passed to pytest
-	@scripts/test.sh $(ARGS)
+quick: $(SETUP) ## run the tests that start no process, open no connection and need no torch: within a minute
+	@scripts/test.sh quick $(ARGS)
+
+test: $(SETUP) ## run the tests on Python 3.11 and on the oldest found; ARGS="-k name" is passed to pytest
+	@scripts/test.sh most $(ARGS)
+
+test-all: $(SETUP) ## run those marked "full" too, and what needs no torch on every Python found
+	@scripts/test.sh all $(ARGS)
 
 coverage: $(SETUP) ## run the whole suite once and show which lines it leaves out
-	scripts/in-env default pytest -n 2 --cov --cov-report=term $(ARGS)
+	scripts/in-env default pytest -n 4 --cov --cov-report=term $(ARGS)
 
 check: $(SETUP) ## ruff, formatting and mypy, changing nothing
 	scripts/in-env lint ruff check

@@ -1,56 +1,63 @@
 #!/usr/bin/env bash
-# Run the test suite on every supported Python that this machine has; arguments go to pytest.
+# Run the tests: scripts/test.sh quick|most|all [ARGUMENT FOR PYTEST...]
 #
-# The whole suite runs on 3.11; on the oldest and the newest the part that needs neither torch, nor a real LLM,
-# nor what only the default environment has; on those between, of that part core and what is tested in its
-# process, unless the arguments choose. The whole suite comes last, so that the output ends with its closing line.
+# quick: on Python 3.11, those that start no process, open no connection and need no torch.
+# most:  on the oldest Python found, the part that needs neither torch, nor a real LLM, nor what only the default
+#        environment has; then on 3.11, all but those marked "full".
+# all:   that part on every Python found, then everything on 3.11.
+#
+# Python 3.11 comes last, so that the output ends with its closing line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+what=$1
+shift
 
 main=3.11
 others=(3.10 3.12 3.13 3.14)
+cores=$(getconf _NPROCESSORS_ONLN)
+marks=
+[[ $what == all ]] || marks="not full"
+
+ran=
+failed=
+run() { # VERSION ENVIRONMENT [ARGUMENT...]
+    local version=$1 environment=$2 status=0
+    shift 2
+    # More workers than cores, because many tests wait for processes that they start.
+    scripts/in-env "$environment" pytest -n $((cores * 3)) --dist loadgroup --no-loadscope-reorder "$@" || status=$?
+    # Nothing was selected: no fault, for the caller may have named only tests that need torch.
+    [[ $status -ne 5 ]] || return 0
+    ran=1
+    [[ $status -eq 0 ]] || failed+=" $version"
+}
+
+if [[ $what == quick ]]; then
+    exec scripts/in-env default pytest -n "$cores" -m "not (processes or network or torch or slow or full)" "$@"
+fi
 
 found=$(scripts/pythons | cut -d' ' -f1 | tr '\n' ' ')
 has() { [[ " $found" == *" $1 "* ]]; }
-
 missing=
 for version in "${others[@]}" "$main"; do
     has "$version" || missing+="$version "
 done
 echo "Python found: ${found:-none}"
 echo "Python not found: ${missing:-none}"
-for version in "${others[@]}"; do
-    has "$version" && newest=$version
-done
 has "$main" || echo "The tests that need torch are left out: they run on Python $main."
 
-ran=0
-failed=
 for version in "${others[@]}"; do
     has "$version" || continue
-    part=("$@")
-    if [[ $# -eq 0 && $version != "${others[0]}" && $version != "$newest" ]]; then
-        part=(tests/core tests/random tests/rules tests/testing)
-    fi
-    printf '\nPython %s, the torch-free part of the suite %s\n' "$version" "${part[*]}"
-    status=0
-    scripts/in-env "bare.py$version" pytest -n 2 -m "not torch and not llm and not extras" \
-        --ignore=tests/docs --ignore=tests/knn --ignore=tests/lifecycle --ignore=tests/pareto --ignore=tests/seeds/test_routers_client.py "${part[@]}" || status=$?
-    # Status 5, nothing selected, is no fault where the caller's own selection may name only torch tests.
-    if [[ $status -eq 5 && $# -gt 0 ]]; then
-        continue
-    fi
-    ran=1
-    [[ $status -eq 0 ]] || failed+=" $version"
+    printf '\nPython %s, the part without torch\n' "$version"
+    run "$version" "bare.py$version" -m "${marks:+$marks and }not (torch or llm or extras)" \
+        --ignore=tests/{docs,knn,lifecycle,pareto,seeds/test_routers_client.py} "$@"
+    [[ $what == all ]] || break
 done
-
 if has "$main"; then
-    printf '\nPython %s, the whole suite\n' "$main"
-    ran=1
-    scripts/in-env default pytest -n 2 "$@" || failed+=" $main"
+    printf '\nPython %s\n' "$main"
+    run "$main" default -m "$marks" "$@"
 fi
 
-if [[ $ran -eq 0 ]]; then
+if [[ -z $ran ]]; then
     echo "No test was run." >&2
     exit 1
 fi

@@ -17,8 +17,19 @@ from llmrouter import plugin_system
 from llmrouter_testing.distributions import FakeDistributions, put_on_path
 from llmrouter_testing.project import Project
 from llmrouter_testing.upstream import Upstream
+from tests import marking
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what starts processes or opens connections."""
+    marking.mark(item)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let workers that run side by side end at about the same time."""
+    marking.arrange(items)
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +100,7 @@ def local_llm() -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
 
 
 @pytest.fixture
@@ -144,7 +155,7 @@ def command() -> Callable[..., Outcome]:
             capture_output=True,
             text=True,
             env={**os.environ, **environ},
-            timeout=60,
+            timeout=300,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

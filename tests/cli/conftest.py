@@ -83,7 +83,7 @@ def terminal() -> Callable[..., Shown]:
             process = subprocess.Popen(
                 program, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environ
             )
-            status = process.wait(60)
+            status = process.wait(300)
         return Shown(status, _plain(shown_out), _plain(shown_err))
 
     return run
@@ -126,11 +126,11 @@ def interrupted() -> Callable[..., Shown]:
     def run(*arguments: str, by: signal.Signals = signal.SIGINT) -> Shown:
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             process = subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stdout=out, stderr=err)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 300
             while not Path("started").exists() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             process.send_signal(by)
-            status = process.wait(30)
+            status = process.wait(300)
             for stream in (out, err):
                 stream.seek(0)
             return Shown(status, out.read(), err.read())

@@ -43,7 +43,7 @@ def chat(
             input="".join(f"{message}\n" for message in messages),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
 
     return chat
@@ -160,7 +160,7 @@ class Typist:
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
-    def wait_for(self, text: str, seconds: float = 30) -> None:
+    def wait_for(self, text: str, seconds: float = 300) -> None:
         """Read until a text was shown that was not shown before."""
         deadline = time.monotonic() + seconds
         while text not in self.seen:
@@ -193,7 +193,7 @@ def test_at_a_terminal(typist: Typist, upstream: Upstream) -> None:
     typist.wait_for("echo Hi")
     typist.wait_for("> ")
     typist.type("\x04")  # Ctrl-D
-    assert typist.process.wait(30) == 0
+    assert typist.process.wait(300) == 0
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_chat(typist: Typist, upstream: Upstream) -> None:
@@ -218,7 +218,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(typist: Typist, upstream: Upst
     assert asked == ["slow", "quick"]
     assert [message["content"] for message in upstream.requests[1]["messages"]] == ["quick"]
     typist.type("/quit\n")
-    assert typist.process.wait(30) == 0
+    assert typist.process.wait(300) == 0
 
 
 @pytest.mark.llm

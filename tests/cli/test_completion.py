@@ -41,7 +41,7 @@ def test_the_script_is_well_formed(invoke: Callable[..., Any], shell: str, check
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell} here")
     Path("script").write_text(invoke("completion", shell).out)
-    done = subprocess.run([*check, "script"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*check, "script"], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -357,7 +357,7 @@ class TestBeforeAnythingIsWritten:
         program = [LLMROUTER, "infer", "--router", "randomrouter", "--config", config(), *given]
         with open("/dev/full", "wb") as full:
             done = subprocess.run(
-                [*program, "--route-only"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+                [*program, "--route-only"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=300
             )
         assert done.returncode == 1
         assert done.stderr == "Error: standard output cannot be written: No space left on device\n"
@@ -696,7 +696,7 @@ class TestOutputFiles:
         with open("result", "wb") as result, open("messages", "wb") as messages:
             result.write(b"before\n")
             result.flush()
-            assert subprocess.run(program, stdout=result, stderr=messages, timeout=60).returncode == 0
+            assert subprocess.run(program, stdout=result, stderr=messages, timeout=300).returncode == 0
         before, row = Path("result").read_text().splitlines()
         assert before == "before"
         assert json.loads(row)["query"] == "hi"
@@ -723,7 +723,7 @@ class TestOutputFiles:
             os.close(writing)
             with open(reading) as stream:
                 text = stream.read()
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
         assert [row["query"] for row in rows_of(text, "jsonl")] == ["a", "b"]
 
 
@@ -775,7 +775,7 @@ class TestStandardInput:
             assert json.loads(process.stdout.readline())["query"] == "a"
             process.stdout.close()
             err = process.stderr.read().decode()
-            assert process.wait(60) == 1
+            assert process.wait(300) == 1
             endless.kill()
         assert "Traceback" not in err
         assert "Exception" not in err

@@ -280,7 +280,7 @@ class TestRows:
             "infer", *chosen(), "--input", "in.txt", "--output", output, "--output-format", "jsonl"
         )
         if output == "pipe":
-            reader.join(20)
+            reader.join(300)
         assert done.status == 0
         text = "".join(read) or done.out
         assert sorted(json.loads(line)["response"] for line in text.splitlines()) == ["echo a", "echo b"]
@@ -518,7 +518,7 @@ class TestInterruption:
     ) -> None:
         given = ["infer", *stopping(), "--input", "in.txt", "--output", "out.jsonl", "--concurrency", "2"]
         with subprocess.Popen([LLMROUTER, *given], stderr=subprocess.DEVNULL) as process:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 300
             while not Path("started").exists() and time.monotonic() < deadline:
                 time.sleep(0.02)
             done = command(*given, "--resume")

@@ -87,7 +87,7 @@ def test_where_nothing_can_be_written(
 
 def test_what_cannot_be_written_whole_is_not_written(command: Callable[..., Any]) -> None:
     program = ["sh", "-c", 'ulimit -f 0; exec "$0" init', str(Path(sys.executable).with_name("llmrouter"))]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: data/example_data: cannot be written: ")
     assert "File too large" in done.stderr

@@ -134,7 +134,7 @@ def test_a_reader_that_stops_reading_sees_no_traceback(
     process.stdout.close()
     with process.stderr:
         assert process.stderr.read() == b""
-    assert process.wait(60) == 1
+    assert process.wait(300) == 1
 
 
 @pytest.mark.parametrize("arguments", [("list-routers",), ("--help",), ("version",)])
@@ -145,7 +145,7 @@ def test_closed_streams_are_no_trouble(arguments: tuple[str, ...], closed: str) 
         ["sh", "-c", f'"$0" "$@" {closed}', str(program), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert bool(done.stdout) == (closed == "2>&-")
@@ -153,7 +153,7 @@ def test_closed_streams_are_no_trouble(arguments: tuple[str, ...], closed: str) 
 
 def test_the_module_runs_too(config: Callable[..., str]) -> None:
     program = [sys.executable, "-m", "llmrouter_cli", *INFER, config(), "--query", "hi"]
-    assert subprocess.run(program, capture_output=True, timeout=60).returncode == 0
+    assert subprocess.run(program, capture_output=True, timeout=300).returncode == 0
 
 
 def test_run_returns_the_status() -> None:

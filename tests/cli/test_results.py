@@ -142,7 +142,7 @@ def test_what_was_printed_before_stays_on_standard_output() -> None:
         "with result_stream() as stream:\n"
         "    stream.write(b'result\\n')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert (done.stdout, done.stderr) == ("before\nresult\n", "")
 
 

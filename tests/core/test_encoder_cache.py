@@ -309,7 +309,7 @@ def test_processes_may_share_a_folder() -> None:
     # They overlap: each text is written by two of them.
     writers = [start_writer(number * 200, number * 200 + 400) for number in range(4)]
     for writer in writers:
-        _, complaints = writer.communicate(timeout=60)
+        _, complaints = writer.communicate(timeout=300)
         assert writer.returncode == 0, complaints
         assert not complaints
     inner = Fixed()
@@ -327,7 +327,7 @@ def test_a_process_that_is_killed_leaves_a_sound_file(caplog: pytest.LogCaptureF
             time.sleep(0.01)
         time.sleep(0.1 * (round + 1))
         writer.kill()
-        writer.communicate(timeout=60)
+        writer.communicate(timeout=300)
         texts = [str(round * 1_000_000 + number) for number in range(200)]
         inner = Fixed()
         features = dense(CachedEncoder(inner, "cache").encode(texts))

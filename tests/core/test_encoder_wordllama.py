@@ -51,7 +51,7 @@ def test_features_are_the_library_s() -> None:
         np.save("expected.npy", WordLlamaInference(_model()[0], tokenizer).embed(json.loads(sys.argv[1])))
     """
     subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), json.dumps(TEXTS)], check=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(program), json.dumps(TEXTS)], check=True, timeout=300
     )
     expected = np.load("expected.npy")
     encoder = create_encoder("wordllama")
@@ -188,7 +188,7 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, pack
 def modules_after(source: str) -> set[str]:
     code = f"import json, sys\n{source}\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=os.environ
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=os.environ
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))

@@ -26,7 +26,7 @@ def imported(source: str, **environ: str) -> set[str]:
         [sys.executable, "-c", source],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, **environ},
     )
     assert done.returncode == 0, done.stderr

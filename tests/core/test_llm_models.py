@@ -40,4 +40,4 @@ def test_every_model_can_be_called_with_its_service_s_key_alone() -> None:
 
 def test_naming_models_imports_nothing_heavy() -> None:
     source = "import sys, llmrouter.models.llm_models as m\nassert not {'torch', 'numpy'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", source], check=True, timeout=300)

@@ -53,7 +53,7 @@ def refused(router: MetaRouter, path: str = "w.pt") -> str:
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("package", ["torch", pytest.param("safetensors", marks=torch_only)])

@@ -591,7 +591,7 @@ def test_verbose_imports_every_router(add: Callable[..., None], caplog: pytest.L
 def run(source: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own, where logging is as Python makes it."""
     return subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=300, check=True
     )
 
 

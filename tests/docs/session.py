@@ -40,7 +40,8 @@ OFFLINE = (
 GATEWAY_PORT = 8000
 # Before a port.
 PLACE = r"(127\.0\.0\.1:|localhost:|--port[ =])"
-SECONDS = 120
+# Longer than any block takes on a machine that is busy: only what is stuck meets it.
+SECONDS = 600
 
 # What a block begins with: where the block before left off; how a server is started and waited for; and how
 # the LLMs of the example project come to be at the ports that stand in.
@@ -209,11 +210,16 @@ class Session:
                     stderr=writer,
                     start_new_session=True,
                 )
-            told = _read_while(process, reader)
+            try:
+                told = _read_while(process, reader)
+            finally:
+                if stuck := process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
         finally:
             os.close(reader)
             os.close(writer)
-        status = "none in time" if process.returncode is None else process.returncode
+        status = f"none in {SECONDS} s" if stuck else process.returncode
         if status != 0:
             raise ExampleError(block, f"ended with status {status} and said:\n{told}")
         if unknown := re.search(r"^.*does not provide the extra.*$", told, re.MULTILINE):

@@ -19,8 +19,6 @@ PAGES = {page.name: page for page in pages()}
 MOST_LEFT_OUT = 2
 
 
-# A page takes some 40 s at most, and several times as long on a machine that is busy.
-@pytest.mark.timeout(600)
 @pytest.mark.torch
 @pytest.mark.llm
 @pytest.mark.parametrize("name", [name for name, page in PAGES.items() if page.blocks])

@@ -168,6 +168,14 @@ def test_what_does_not_work_is_an_error_that_says_where(
     assert str(caught.value).startswith("page.md:")
 
 
+def test_a_block_that_is_stuck_is_stopped(
+    page: Callable[[str], Page], perform: Perform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.docs.session.SECONDS", 1)
+    with pytest.raises(ExampleError, match="status none in 1 s and said:\nwaiting"):
+        perform(page("~~~sh\necho waiting\nsleep 100\n~~~"), Brought())
+
+
 def test_a_fence_that_is_indented_too_far_is_told(page: Callable[[str], Page]) -> None:
     assert page("# A page\n\n- A list:\n\n  ~~~sh\n  false\n  ~~~\n").hidden_fences == []
     assert page("# A page\n\nA list:\n\n    ~~~sh\n    false\n    ~~~\n").hidden_fences == [5]

@@ -39,8 +39,8 @@ class SaidRouter(Router):
         names = names or list(self.llm_data)
         return {"model_name": names[0], "scores": {name: 1.0 / (1 + n) for n, name in enumerate(names)}}
 '''
-READY_SECONDS = 30
-STOP_SECONDS = 20
+READY_SECONDS = 300
+STOP_SECONDS = 300
 
 Serve = Callable[..., Gateway]
 

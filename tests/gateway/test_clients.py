@@ -26,7 +26,7 @@ def gateway(serve_module: Serve) -> Gateway:
 @pytest.fixture(scope="module")
 def client(gateway: Gateway) -> Iterator[openai.OpenAI]:
     """The official client."""
-    with openai.OpenAI(base_url=gateway.url, api_key="unused", max_retries=0, timeout=20) as client:
+    with openai.OpenAI(base_url=gateway.url, api_key="unused", max_retries=0, timeout=300) as client:
         yield client
 
 
@@ -89,7 +89,9 @@ def test_the_official_asynchronous_client_asks_several_at_once(gateway: Gateway)
 def test_langchain_asks_and_streams(gateway: Gateway) -> None:
     from langchain_openai import ChatOpenAI
 
-    chat = ChatOpenAI(model="auto", base_url=gateway.url, api_key=lambda: "unused", max_retries=0, timeout=20)
+    chat = ChatOpenAI(
+        model="auto", base_url=gateway.url, api_key=lambda: "unused", max_retries=0, timeout=300
+    )
     answer = chat.invoke("one two")
     assert answer.content == TEXT
     assert answer.response_metadata["model_name"] == "one"
@@ -105,7 +107,7 @@ def real(serve_module: Serve, local_llm: str) -> Gateway:
 
 @pytest.mark.llm
 def test_a_real_llm_answers_the_official_client(real: Gateway) -> None:
-    with openai.OpenAI(base_url=real.url, api_key="unused", max_retries=0, timeout=120) as client:
+    with openai.OpenAI(base_url=real.url, api_key="unused", max_retries=0, timeout=300) as client:
         asked: list[Any] = [{"role": "user", "content": "smollm-too: What is the capital of France?"}]
         options: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 8}
         answer = client.chat.completions.create(model="auto", messages=asked, **options)
@@ -130,7 +132,7 @@ def test_a_real_llm_answers_langchain(real: Gateway) -> None:
     from langchain_openai import ChatOpenAI
 
     chat = ChatOpenAI(
-        model="auto", base_url=real.url, api_key=lambda: "unused", max_retries=0, timeout=120, temperature=0
+        model="auto", base_url=real.url, api_key=lambda: "unused", max_retries=0, timeout=300, temperature=0
     )
     answer = chat.invoke("Say hello.", max_tokens=8)
     assert answer.content

@@ -40,7 +40,7 @@ def test_requests_made_up_from_the_description_find_no_failure(gateway: Gateway,
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Traceback" not in gateway.output()

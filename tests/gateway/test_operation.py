@@ -45,7 +45,7 @@ class Load:
         finally:
             self._stop.set()
             for thread in self._threads:
-                thread.join(30)
+                thread.join(300)
         assert not any(thread.is_alive() for thread in self._threads)
 
     def more(self, count: int) -> None:
@@ -137,9 +137,9 @@ def test_a_stop_lets_running_streams_finish(serve: Serve, llm: Upstream, argumen
     wait_for(lambda: not _answers(gateway))
     assert gateway.process.poll() is None
     proceed.set()
-    asking.join(10)
+    asking.join(300)
     assert texts == ["".join(WORDS)]
-    assert gateway.process.wait(10) == 0, gateway.output()
+    assert gateway.process.wait(300) == 0, gateway.output()
     assert len(llm.requests("long")) == before + 1
 
 
@@ -153,9 +153,9 @@ def test_a_stop_waits_for_running_answers_no_longer_than_it_may(serve: Serve, ll
     wait_for(lambda: len(llm.requests("endless")) > before)
     started = time.monotonic()
     gateway.process.send_signal(signal.SIGTERM)
-    gateway.process.wait(10)
+    gateway.process.wait(300)
     assert time.monotonic() - started < 6
-    asking.join(10)
+    asking.join(300)
     (last,) = ends
     assert isinstance(last, dict)
     assert last["error"]["code"] == "shutting_down"
@@ -173,7 +173,7 @@ def test_a_router_that_takes_long_holds_up_nobody_else(serve: Serve) -> None:
         assert gateway.get("/healthz").status == 200
         assert gateway.chat("x", model="one").status == 200
         assert time.monotonic() - before < 2
-    asking.join(10)
+    asking.join(300)
     assert ends == [200]
 
 
@@ -209,7 +209,7 @@ def test_requests_at_once_do_not_get_each_others_answers(serve: Serve, llm: Upst
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert not wrong
     for name in ("two", "three"):
         assert {received.json["model"] for received in llm.requests(name)} == {f"upstream-{name}"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HOST = "127.0.0.1"
-SECONDS = 20
+SECONDS = 120
 WORDS = ("Machine", " learning", " is", " learning", " from", " examples.")
 USAGE = {"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18}
 

@@ -69,7 +69,7 @@ def postgresql_server() -> Iterator[str]:
             finally:
                 # Without waiting for clients to leave, as it does when terminated.
                 server.send_signal(signal.SIGINT)
-                server.wait(30)
+                server.wait(300)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

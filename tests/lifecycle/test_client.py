@@ -112,7 +112,7 @@ def test_a_database_of_a_later_release_is_refused(where: str) -> None:
 def test_several_processes_may_open_a_new_database_at_once(where: str) -> None:
     source = "import sys\nfrom llmrouter_lifecycle import Client\nClient(sys.argv[1]).close()"
     started = [subprocess.Popen([sys.executable, "-c", source, where]) for _ in range(4)]
-    assert [process.wait(60) for process in started] == [0, 0, 0, 0]
+    assert [process.wait(300) for process in started] == [0, 0, 0, 0]
 
 
 def test_two_organisations_see_nothing_of_each_other(client: Client) -> None:
@@ -236,4 +236,4 @@ def test_importing_the_package_or_its_plugin_is_light() -> None:
         "heavy = {'torch', 'openai', 'llmrouter_pareto'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", source], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", source], check=True, timeout=300)

@@ -132,5 +132,5 @@ def test_a_worker_on_the_command_line_does_jobs(invoke: Invoke, start: list[str]
         client.judges.create_judge("j", "numeric")
         client.routers.run_training_job("r", "j", ["local/dear"], requests(10))
         command = Path(sys.executable).with_name("llmrouter")
-        subprocess.run([str(command), "jobs", "worker", "--idle", "0"], check=True, timeout=120)
+        subprocess.run([str(command), "jobs", "worker", "--idle", "0"], check=True, timeout=300)
         assert client.routers.list_training_jobs()[0].status == "SUCCESS"

@@ -44,7 +44,7 @@ def test_a_trained_router_sends_what_is_easy_to_the_cheap_llm_and_what_is_hard_t
     job = client.routers.run_training_job(router, judge, LLMS, requests(120))
     assert (job.status, job.llms, job.judge_version) == ("RUNNING", tuple(LLMS), 1)
     work(client)
-    job = client.routers.wait_training_job(job.name, poll_interval=0.1, poll_timeout=5)
+    job = client.routers.wait_training_job(job.name, poll_interval=0.1, poll_timeout=300)
     assert (job.status, job.error_message) == ("SUCCESS", None)
     assert job.progress is not None
     assert (job.progress.done, job.progress.failed, job.progress.total) == (240, 0, 240)

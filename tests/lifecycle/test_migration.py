@@ -97,7 +97,7 @@ def test_processes_that_start_at_once_migrate_once(first: str) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert len(opened) == 4
     for database in opened:
         database.close()

@@ -70,7 +70,7 @@ def test_a_worker_that_is_started_by_hand(
 ) -> None:
     job_of(client)
     told = ["--config", "config.yaml", "--lifecycle", where, "--idle", "0", *asked]
-    subprocess.run([*program, *told], check=True, timeout=60)
+    subprocess.run([*program, *told], check=True, timeout=300)
     assert ("mine" in seen()) == bool(asked)
     assert ("randomrouter" in seen()) == ("-m" in program)
 
@@ -80,10 +80,10 @@ def test_a_worker_that_a_client_starts_never_does(client: Client, catalogue: dic
     name = job_of(client)
     process = start_worker(home_of(client).database, catalogue)
     try:
-        client.routers.wait_training_job(name, poll_interval=0.1, poll_timeout=60)
+        client.routers.wait_training_job(name, poll_interval=0.1, poll_timeout=300)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(300)
     assert "randomrouter" in seen()
     assert "mine" not in seen()
 
@@ -94,7 +94,7 @@ def test_the_worker_beside_a_gateway(where: str, asked: list[str]) -> None:
     process = Process(where, Path("config.yaml").absolute(), keys, *asked)
     try:
         with Client(process.url, api_key="key-acme") as client:
-            client.routers.wait_training_job(job_of(client), poll_interval=0.1, poll_timeout=60)
+            client.routers.wait_training_job(job_of(client), poll_interval=0.1, poll_timeout=300)
     finally:
         process.close()
     assert ("mine" in seen()) == bool(asked)

@@ -486,7 +486,7 @@ def test_a_client_does_the_same_over_http(client: Client, server: Server, work: 
         assert estimate.calls == 120
         job = remote.routers.run_training_job(router, judge, ["local/cheap", "local/dear"], requests(60))
         work(client)
-        job = remote.routers.wait_training_job(job.name, poll_interval=0.1, poll_timeout=10)
+        job = remote.routers.wait_training_job(job.name, poll_interval=0.1, poll_timeout=300)
         assert job.status == "SUCCESS", job.error_message
         assert remote.routers.training_results(job).router_version == 2
         easy, hard = (each for each in requests(2))

@@ -50,10 +50,10 @@ def start(where: str, catalogue: dict[str, Any], tmp_path: Path) -> Iterator[Sta
     yield start
     for process in started:
         process.kill()
-        process.wait(10)
+        process.wait(300)
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+def until(condition: Callable[[], Any], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
@@ -101,10 +101,10 @@ def test_a_job_survives_kills_and_ends_as_if_there_had_been_none(
         goal = len(upstream.requests) + generator.randint(5, 30)
         until_asked(upstream, goal)
         os.kill(worker.pid, signal.SIGKILL)
-        worker.wait(10)
+        worker.wait(300)
         assert client.routers.poll_training_job(job).status == "RUNNING", kill
     start(*options)
-    job = client.routers.wait_training_job(job, poll_interval=0.1, poll_timeout=120)
+    job = client.routers.wait_training_job(job, poll_interval=0.1, poll_timeout=300)
     assert job.status == "SUCCESS", job.error_message
 
     # Each row belongs to its request and its LLM.
@@ -140,7 +140,7 @@ def test_a_stopped_worker_leaves_its_work_to_others_at_once(
     worker = start()
     until(lambda: len(upstream.requests) > 10)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(300) == 0
     with home_of(client).database.read() as connection:
         assert connection.execute(select(workers)).all() == []
         assert set(connection.scalars(select(tasks.c.owner)).all()) == {None}
@@ -158,12 +158,12 @@ def test_an_embedded_client_starts_a_worker_when_a_job_needs_one(
         job = client.routers.run_training_job(router, judge, LLMS, requests(20))
         try:
             assert "started a worker" in caplog.text
-            job = client.routers.wait_training_job(job.name, poll_interval=0.1, poll_timeout=120)
+            job = client.routers.wait_training_job(job.name, poll_interval=0.1, poll_timeout=300)
             assert job.status == "SUCCESS", job.error_message
             assert has_worker(home_of(client).database)
         finally:
             client._backend._process.terminate()  # type: ignore[attr-defined]
-            client._backend._process.wait(20)  # type: ignore[attr-defined]
+            client._backend._process.wait(300)  # type: ignore[attr-defined]
 
 
 def test_two_workers_share_a_job_and_one_takes_over_from_the_other(
@@ -184,8 +184,8 @@ def test_two_workers_share_a_job_and_one_takes_over_from_the_other(
 
     until(lambda: len(owners()) == 2)
     os.kill(first.pid, signal.SIGKILL)
-    first.wait(10)
-    job = client.routers.wait_training_job(job, poll_interval=0.1, poll_timeout=60)
+    first.wait(300)
+    job = client.routers.wait_training_job(job, poll_interval=0.1, poll_timeout=300)
     assert job.status == "SUCCESS", job.error_message
     assert len(rows(client)) == 2 * 2 * 300
 
@@ -196,10 +196,10 @@ def test_on_sqlite_one_worker_runs_at_a_time(client: Client, start: Start, where
     database = home_of(client).database
     first = start()
     until(lambda: has_worker(database))
-    assert start().wait(30) == 0
+    assert start().wait(300) == 0
     assert first.poll() is None
     os.kill(first.pid, signal.SIGKILL)
-    first.wait(10)
+    first.wait(300)
     # A lock, unlike a file that says there is a worker, ends with its process.
     assert not has_worker(database)
 
@@ -215,7 +215,7 @@ def test_live_work_is_not_done_by_another_process(client: Client, upstream: Upst
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(300)
     made = Counter((body["model"], body["messages"][0]["content"]) for body in upstream.requests)
     assert set(made.values()) == {1}
     assert len(made) == 400

@@ -43,7 +43,7 @@ class Bare(NamedTuple):
         environ = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         script = self.python.with_name(str(command[0]))
         return subprocess.run(
-            [script, *command[1:]], capture_output=True, text=True, env=environ, timeout=60, check=False
+            [script, *command[1:]], capture_output=True, text=True, env=environ, timeout=300, check=False
         )
 
     def installed(self) -> dict[str, str]:

@@ -239,7 +239,7 @@ def shell(script: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env={**os.environ, "PATH": path},
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -548,7 +548,7 @@ class TestDebugging:
         my_router(ROUTER.replace("route_single(self, query_input: dict)", "route_single(self)"), "invalid")
         my_router("def (", "broken")
         done = subprocess.run(
-            [sys.executable, "-c", DEBUGGING], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", DEBUGGING], capture_output=True, text=True, timeout=300, check=True
         )
         names = done.stdout.removeprefix("Discovered routers: ").strip()
         assert names.startswith("['my_router', ")
@@ -568,7 +568,7 @@ class TestDebugging:
         my_router()
         snippet = DEBUGGING.replace("verbose=True", "verbose=False")
         done = subprocess.run(
-            [sys.executable, "-c", snippet], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", snippet], capture_output=True, text=True, timeout=300, check=True
         )
         assert "'my_router'" in done.stdout
         assert done.stderr == ""

@@ -68,7 +68,7 @@ def client(strong: Upstream, weak: Upstream, tmp_path: Path) -> Iterator[Client]
         process = client._backend._process  # type: ignore[attr-defined]
         if process is not None:
             process.terminate()
-            process.wait(20)
+            process.wait(300)
 
 
 def test_a_router_is_created_trained_and_routes(client: Client, strong: Upstream, weak: Upstream) -> None:

@@ -68,7 +68,7 @@ class Serving:
             if not self._thread.is_alive():
                 raise AssertionError("the gateway did not start") from self._problem
             time.sleep(0.002)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=300)
 
     @property
     def gateway(self) -> Gateway:
@@ -104,7 +104,7 @@ class Serving:
         """Stop."""
         self.client.close()
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(300)
         assert not self._thread.is_alive()
 
     def _call(self, function: Callable[[], None]) -> None:
@@ -201,7 +201,7 @@ class RawUpstream:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(300)
 
     def _accept(self) -> None:
         while True:

@@ -115,7 +115,7 @@ def test_who_reads_slowly_holds_up_nobody_and_learns_what_was_dropped(
 
     def read() -> None:
         with path.open("rb") as pipe:
-            begin.wait(10)
+            begin.wait(60)
             received.append(pipe.read())
 
     reader = threading.Thread(target=read)
@@ -130,6 +130,6 @@ def test_who_reads_slowly_holds_up_nobody_and_learns_what_was_dropped(
     wait_until(lambda: "4 lines were dropped" in caplog.text)
     log.write([entry("/last")])
     log.close()
-    reader.join(10)
+    reader.join(300)
     paths = [json.loads(line)["path"] for line in received[0].splitlines()]
     assert paths[1:] == ["/kept"] * 4 + ["/last"]

@@ -98,7 +98,7 @@ def test_more_requests_than_allowed_are_refused_and_those_within_are_answered(
     go = threading.Event()
 
     def script(request: dict[str, Any]) -> str:
-        go.wait(5)
+        go.wait(60)
         return "fine"
 
     upstream.script = script
@@ -205,7 +205,7 @@ class TestKeys:
         go = threading.Event()
 
         def script(request: dict[str, Any]) -> str:
-            go.wait(5)
+            go.wait(60)
             return "fine"
 
         upstream.script = script

@@ -94,7 +94,7 @@ def test_a_query_that_fails_spoils_no_other() -> None:
 def test_a_router_that_hangs_is_given_up_and_then_refused_at_once() -> None:
     router = EchoRouter()
     go = threading.Event()
-    router.route_single = lambda query_input: {"model_name": "a" if go.wait(5) else "b"}  # type: ignore[method-assign]
+    router.route_single = lambda query_input: {"model_name": "a" if go.wait(60) else "b"}  # type: ignore[method-assign]
     deciding = decider(router, decide_seconds=0.1)
 
     async def main() -> None:

@@ -19,7 +19,7 @@ START = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type:
 
 def talk(serving: Serving, *parts: bytes, pause: float = 0) -> bytes:
     """Send bytes, as far as they are taken, and return what comes until the connection is closed."""
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=300) as connection:
         with contextlib.suppress(ConnectionError):
             for part in parts:
                 connection.sendall(part)

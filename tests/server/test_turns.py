@@ -39,7 +39,7 @@ def busy(upstream: Upstream) -> Iterator[Callable[[Serving], threading.Event]]:
 
             def script(request: dict[str, Any]) -> str:
                 if request["messages"][0]["content"] == "long":
-                    done.wait(10)
+                    done.wait(60)
                 return "fine"
 
             upstream.script = script

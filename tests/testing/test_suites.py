@@ -24,7 +24,7 @@ def run_pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=environ,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

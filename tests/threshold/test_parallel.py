@@ -26,7 +26,7 @@ def under_torchrun(*program: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, *launch, "--nproc-per-node", "2", *program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
     )
 
