@@ -1,13 +1,18 @@
-"""Entry points are read from whatever installed metadata looks like, and bounds on core are heeded."""
+"""Entry points are read from whatever installed metadata looks like, and bounds on core are respected."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import importlib_metadata
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import llmrouter
 from llmrouter.plugin_system import PluginRegistry
@@ -215,6 +220,110 @@ def test_an_egg_is_read_too(broken: Path) -> None:
     os.rename(broken, broken.with_name("llmrouter_broken.egg-info"))
     (point,) = [point for point in made_up() if point.name == "broken"]
     assert str(point.distribution) == "llmrouter-broken 1.0"
+
+
+EXTRAS = ["fake_foo [fast]", "fake_foo[fast,small]", "fake_foo:plugin [fast]", "fake_foo : plugin"]
+
+
+@pytest.mark.parametrize("value", EXTRAS)
+def test_an_entry_point_may_name_extras(install: Callable[..., Path], value: str) -> None:
+    source = router("foo") + "import sys\nplugin = sys.modules[__name__]\n"
+    site = install("llmrouter-foo", {"fake_foo": source}, {"foo": "fake_foo"})
+    (info(site) / "entry_points.txt").write_text(f"[llmrouter]\nfoo = {value}\n")
+    assert "foo" in PluginRegistry().get_router_names()
+
+
+@pytest.mark.parametrize("value", ["fake_foo # mine", "fake foo", "fake_foo:", ":plugin"])
+def test_an_entry_point_that_cannot_be_read_is_named(install: Callable[..., Path], value: str) -> None:
+    site = install("llmrouter-foo", {"fake_foo": router("foo")}, {"foo": "fake_foo"})
+    (info(site) / "entry_points.txt").write_text(f"[llmrouter]\nfoo = {value}\n")
+    (plugin,) = [plugin for plugin in PluginRegistry().plugins if plugin.distribution.name == "llmrouter-foo"]
+    assert (plugin.state, plugin.reason) == ("failed", f"its entry point foo names no module: {value!r}")
+
+
+def test_a_byte_order_mark_does_not_make_a_plugin_vanish(broken: Path) -> None:
+    (broken / "entry_points.txt").write_text("[llmrouter]\nbroken = fake_broken\n", encoding="utf-8-sig")
+    (plugin,) = [one for one in PluginRegistry().plugins if one.distribution.name == "llmrouter-broken"]
+    assert plugin.state == "failed"
+    assert plugin.reason is not None
+    assert "byte-order mark; save it as UTF-8 without one" in plugin.reason
+    assert others_are_ready()
+
+
+def test_one_that_hides_another_need_not_declare_anything(install: Callable[..., Path]) -> None:
+    install("llmrouter-foo", {"fake_old": router("old")}, {"old": "fake_old"}, "1.0")
+    newer = install("llmrouter-foo", {"fake_new": ""}, {}, "2.0")
+    assert sys.path.index(str(newer)) == 0
+    assert made_up() == []
+
+
+def test_what_an_interrupted_pip_leaves_behind_does_not_count(broken: Path) -> None:
+    copy = broken.with_name("~lmrouter_broken-0.9.dist-info")
+    shutil.copytree(broken, copy)
+    assert [str(point.distribution) for point in made_up() if point.name == "broken"] == [
+        "llmrouter-broken 1.0"
+    ]
+
+
+def test_of_two_distributions_with_one_module_the_second_says_so(install: Callable[..., Path]) -> None:
+    install("llmrouter-foo", {"fake_foo": router("foo")}, {"foo": "fake_foo"})
+    install("llmrouter-fork", {"fake_other": ""}, {"fork": "fake_foo"})
+    first, second = (plugin for plugin in PluginRegistry().plugins if plugin.module == "fake_foo")
+    assert (first.distribution.name, first.state) == ("llmrouter-foo", "ready")
+    assert (second.distribution.name, second.state) == ("llmrouter-fork", "shadowed")
+    assert second.reason == "llmrouter-foo 1.0 names the module fake_foo too, and is loaded"
+    # Blocking one does not block the other.
+    (other,) = (
+        plugin
+        for plugin in PluginRegistry(block=["llmrouter-foo"]).plugins
+        if plugin.distribution.name == "llmrouter-fork"
+    )
+    assert other.state == "ready"
+
+
+LAYOUTS = st.lists(
+    st.tuples(
+        st.sampled_from(["first", "second"]),
+        st.sampled_from(["llmrouter_foo", "llmrouter.foo", "LLMRouter_Foo", "llmrouter_bar", "other"]),
+        st.sampled_from(["1.0.dist-info", "2.0.dist-info", "1.0-py3.11.egg-info", "3.egg-info"]),
+        st.sampled_from(
+            [
+                "[llmrouter]\nfoo = fake_foo\n",
+                "[llmrouter]\nfoo = fake_foo [extra]\nbar=fake_bar:plugin\n",
+                "[console_scripts]\nllmrouter = fake:main\n[llmrouter]\n# none\n",
+                "[other]\nfoo = fake_foo\n",
+                "\r\n[llmrouter]\r\nfoo = fake_foo\r\n",
+                "",
+            ]
+        ),
+    ),
+    max_size=6,
+    unique_by=lambda one: one[:3],
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(LAYOUTS)
+def test_it_finds_what_importlib_metadata_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: list[tuple[str, str, str, str]]
+) -> None:
+    root = Path(tempfile.mkdtemp(dir=tmp_path))
+    for place, name, ending, text in layout:
+        folder = root / place / f"{name}-{ending}"
+        folder.mkdir(parents=True)
+        file = "METADATA" if ending.endswith("dist-info") else "PKG-INFO"
+        (folder / file).write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {ending[0]}\n")
+        (folder / "entry_points.txt").write_text(text, newline="")
+    path = [str(root / place) for place in ("first", "second")]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", path)
+        ours = [(point.name, point.module, str(point.distribution)) for point in entry_points()]
+        theirs = [
+            (point.name, ":".join(filter(None, (point.module, point.attr))), f"{dist.name} {dist.version}")
+            for point in importlib_metadata.entry_points(group="llmrouter")
+            if (dist := point.dist)
+        ]
+    assert sorted(ours) == sorted(theirs)
 
 
 SATISFIED = [

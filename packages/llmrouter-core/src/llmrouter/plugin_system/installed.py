@@ -120,7 +120,9 @@ class InstalledPlugins:
         self._execute(self.builtin)
         points = entry_points()
         self.unused = selection.unused(points)
-        self.plugins = [self._load(same, selection) for same in _by_module(points)]
+        self.plugins: list[Plugin] = []
+        for same in _by_module(points):
+            self.plugins.append(self._load(same, selection))
         self.observers = [
             Observer(impl.plugin_name, impl.function, impl.argnames)
             for impl in self._manager.hook.llmrouter_after_route.get_hookimpls()
@@ -135,6 +137,11 @@ class InstalledPlugins:
             plugin.state, plugin.reason = "failed", point.problem
         elif problem := incompatibility(point.distribution, self._core_version):
             plugin.state, plugin.reason = "incompatible", problem
+        elif first := next(
+            (one for one in self.plugins if one.state == "ready" and one.module == point.module), None
+        ):
+            plugin.state = "shadowed"
+            plugin.reason = f"{first.distribution} names the module {point.module} too, and is loaded"
         else:
             self._execute(plugin)
         return plugin
@@ -240,10 +247,10 @@ def load_target(target: str) -> Any:
 
 
 def _by_module(points: Iterable[EntryPoint]) -> list[list[EntryPoint]]:
-    """Group the entry points that name one module, which is loaded once."""
-    groups: dict[str, list[EntryPoint]] = {}
+    """Group a distribution's entry points that name one module, which is loaded once."""
+    groups: dict[tuple[str, str], list[EntryPoint]] = {}
     for point in points:
-        groups.setdefault(point.module or point.distribution.name, []).append(point)
+        groups.setdefault((point.distribution.name, point.module), []).append(point)
     return list(groups.values())
 
 

@@ -54,32 +54,54 @@ def normalize(name: str) -> str:
 
 
 def entry_points() -> list[EntryPoint]:
-    """Find the entry points of all plugins, by the distributions' names, each distribution once.
+    """Find the entry points of all plugins, sorted by their distributions' names.
 
-    Distributions are read one at a time, so that a broken one hides no other; and sorted, for a folder's own
-    order differs from machine to machine.
+    They are those that ``importlib.metadata.entry_points(group="llmrouter")`` finds: of metadata with one
+    name the first counts, as for imports, even if it declares nothing. But distributions are read one at a
+    time, so that a broken one hides no other, and sorted, because the order of a folder differs from machine
+    to machine.
     """
     found: dict[str, list[EntryPoint]] = {}
-    # What is not there is left out, for looking into it as an archive imports zipfile.
+    seen: set[str] = set()
+    # Leave out places that do not exist: looking into them as archives would import zipfile.
     path = [place for place in sys.path if os.path.exists(place or os.curdir)]
     for installed in importlib_metadata.Distribution.discover(path=path):
-        if PROJECT not in _text(installed, "entry_points.txt"):
+        folder = os.path.basename(str(getattr(installed, "_path", "")))
+        # pip gives what it is about to remove such a name, and leaves it behind if it is killed.
+        if folder.startswith("~"):
             continue
-        distribution = _read_headers(installed)
-        # Earlier on sys.path wins, as for imports.
-        if normalize(distribution.name) not in found:
-            found[normalize(distribution.name)] = list(_of_group(installed, distribution))
+        # From the folder's name, because reading the metadata of everything installed would take long.
+        name = normalize(os.path.splitext(folder)[0].partition("-")[0])
+        if name and name in seen:
+            continue
+        seen.add(name)
+        text = _text(installed, "entry_points.txt")
+        if PROJECT in text:
+            distribution = _read_headers(installed)
+            points = list(_of_group(installed, distribution, text))
+            found.setdefault(normalize(distribution.name), points)
     return [point for name in sorted(found) for point in found[name]]
 
 
-def _of_group(installed: importlib_metadata.Distribution, distribution: Distribution) -> Iterator[EntryPoint]:
+def _of_group(
+    installed: importlib_metadata.Distribution, distribution: Distribution, text: str
+) -> Iterator[EntryPoint]:
     try:
         points = list(installed.entry_points.select(group=PROJECT))
+        if not points and text.startswith("\ufeff"):
+            raise ValueError("it begins with a byte-order mark; save it as UTF-8 without one")
     except Exception as error:  # whatever a malformed file makes the parser raise
         yield EntryPoint(distribution.name, "", distribution, f"its entry_points.txt cannot be read: {error}")
         return
     for point in points:
-        yield EntryPoint(point.name, point.value, distribution)
+        try:
+            # Without the extras that may follow in brackets.
+            target = f"{point.module}:{point.attr}" if point.attr else point.module
+        except ValueError:
+            problem = f"its entry point {point.name} names no module: {point.value!r}"
+            yield EntryPoint(point.name, point.value, distribution, problem)
+            continue
+        yield EntryPoint(point.name, target, distribution)
 
 
 def _read_headers(installed: importlib_metadata.Distribution) -> Distribution:
