@@ -85,7 +85,7 @@ IN_A_HOOK = {
     declaring("RouterSpec('a', 'm:N')"): "returned RouterSpec RouterSpec(name='a', target='m:N'",
     declaring("RouterSpec"): "returned type <class 'llmrouter.specs.RouterSpec'>, not a list of RouterSpec",
     declaring("['a']"): "llmrouter_register_routers returned str 'a' in its list, not a RouterSpec",
-    declaring("['a' * 99]"): f"returned str '{'a' * 56}... in its list, not a RouterSpec",
+    declaring("['a' * 99]"): f"returned str '{'a' * 58}… in its list, not a RouterSpec",
     declaring("[('a', 'm:N')]"): "returned tuple ('a', 'm:N') in its list, not a RouterSpec",
     declaring("[None]"): "returned NoneType None in its list, not a RouterSpec",
     declaring(
@@ -93,7 +93,7 @@ IN_A_HOOK = {
     ): "returned type <class 'llmrouter.specs.RouterSpec'> in",
     declaring("[EncoderSpec('a', 'm:N')]"): "in its list, not a RouterSpec",
     declaring("[RouterSpec('a', 'm:N')]", "trainers"): "in its list, not a TrainerSpec",
-    declaring("[type('Odd', (), {'__repr__': lambda self: 1 / 0})()]"): "ZeroDivisionError: division by zero",
+    declaring("[type('Odd', (), {'__repr__': lambda self: 1 / 0})()]"): "returned Odd in its list, not a",
     declaring("(RouterSpec('ab'[i], 'm:N') for i in range(3))"): "IndexError: string index out of range",
     declaring("[RouterSpec('a', 'm:N'), RouterSpec('a', 'm:O')]"): (
         "llmrouter_register_routers declares 'a' twice"
@@ -152,15 +152,15 @@ def test_a_plugin_that_fails_is_listed_with_its_reason(
 @pytest.mark.parametrize(
     "source",
     [
-        "raise KeyboardInterrupt",
-        declaring("raise KeyboardInterrupt"),
+        "__import__('signal').raise_signal(2)",
+        declaring("__import__('signal').raise_signal(2)"),
         declaring("yield __import__('fake_stop')"),
     ],
 )
 def test_ctrl_c_while_plugins_load_passes(install: Callable[..., Path], source: str) -> None:
     install(
         "llmrouter-stop",
-        {"fake_plugin": source, "fake_stop": "raise KeyboardInterrupt"},
+        {"fake_plugin": source, "fake_stop": "__import__('signal').raise_signal(2)"},
         {"stop": "fake_plugin"},
     )
     with pytest.raises(KeyboardInterrupt):

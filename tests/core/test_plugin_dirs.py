@@ -483,7 +483,7 @@ def test_a_marker_that_python_cannot_read_is_reported_when_the_router_is_named(w
 
 
 def test_an_interruption_is_no_failure(write: Write) -> None:
-    write("custom_routers/my_router/router.py", HEAD + CLASS + "raise KeyboardInterrupt")
+    write("custom_routers/my_router/router.py", HEAD + CLASS + "__import__('signal').raise_signal(2)")
     with pytest.raises(KeyboardInterrupt):
         loaded()
 
@@ -514,7 +514,7 @@ def test_the_command_line_tells_it_in_one_line(
 def test_an_interruption_ends_the_command_line(
     write: Write, config: Callable[..., str], invoke: Callable[..., Any]
 ) -> None:
-    write("custom_routers/my_router/router.py", HEAD + CLASS + "raise KeyboardInterrupt")
+    write("custom_routers/my_router/router.py", HEAD + CLASS + "__import__('signal').raise_signal(2)")
     outcome = invoke("infer", "--router", "my_router", "--config", config(), "--query", "Hi", "--route-only")
     assert outcome.status == 130
 

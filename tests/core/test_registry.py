@@ -429,7 +429,7 @@ def test_a_missing_dependency_is_told_what_to_do(
 
 
 def test_ctrl_c_while_a_router_loads_passes(add: Callable[..., None], install: Callable[..., Path]) -> None:
-    install("broken-code", {"fake_stop": "raise KeyboardInterrupt"}, {})
+    install("broken-code", {"fake_stop": "__import__('signal').raise_signal(2)"}, {})
     add("llmrouter-foo", router("foo", "fake_stop:FooRouter"))
     registry = PluginRegistry()
     with pytest.raises(KeyboardInterrupt):

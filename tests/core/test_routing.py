@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,10 @@ def raising(error: BaseException) -> Callable[[Any], Any]:
     return fail
 
 
+def interrupted(given: Any) -> Any:
+    signal.raise_signal(signal.SIGINT)
+
+
 def queries(*texts: str) -> list[dict[str, Any]]:
     return [{"query": text, "id": number} for number, text in enumerate(texts)]
 
@@ -106,11 +112,11 @@ def test_whatever_a_router_raises_is_an_error_of_the_query(error: BaseException)
 
 def test_a_keyboard_interrupt_passes() -> None:
     with pytest.raises(KeyboardInterrupt):
-        engine(raising(KeyboardInterrupt())).decide({"query": "one"})
+        engine(interrupted).decide({"query": "one"})
     with pytest.raises(KeyboardInterrupt):
-        engine(raising(KeyboardInterrupt()), raising(ValueError())).decide_batch(queries("one"))
+        engine(interrupted, raising(ValueError())).decide_batch(queries("one"))
     with pytest.raises(KeyboardInterrupt):
-        engine(by_length, raising(KeyboardInterrupt())).decide_batch(queries("one"))
+        engine(by_length, interrupted).decide_batch(queries("one"))
 
 
 def test_a_name_outside_the_candidates_is_an_error() -> None:
@@ -362,13 +368,16 @@ def test_missing_weights_are_an_error(asked: str | None) -> None:
 PLUGIN = """
     from llmrouter import RouterSpec, hookimpl
 
+    SEEN = []
+
     @hookimpl
     def llmrouter_register_routers():
         return [RouterSpec("fake", "fake_plugin.router:FakeRouter", "A fake.")]
 
     @hookimpl
     def llmrouter_after_route(query, decision):
-        query.setdefault("seen", []).append(decision.model_name)
+        SEEN.append((query["query"], decision.model_name))
+        query["query"] = "edited"
         raise SystemExit("observer")
 """
 
@@ -423,14 +432,15 @@ def test_observers_see_every_decision_and_change_nothing(
     query: dict[str, Any] = {"query": "one"}
     opened.decide(query)
     assert names(opened.decide_batch([query, query])) == ["small", "small"]
-    assert query["seen"] == ["small"] * 3
+    assert sys.modules["fake_plugin"].SEEN == [("one", "small")] * 3
+    assert query == {"query": "one"}
     (warning,) = warnings_of(caplog)
     assert warning.startswith("llmrouter_after_route of llmrouter-fake")
     assert "SystemExit: observer" in warning
 
 
 def test_a_keyboard_interrupt_in_an_observer_passes() -> None:
-    observer = Observer("mine", raising(KeyboardInterrupt()), ("query",))
+    observer = Observer("mine", interrupted, ("query",))
     observed = DecisionEngine(Scripted(by_length), observers=[observer])
     with pytest.raises(KeyboardInterrupt):
         observed.decide({"query": "one"})

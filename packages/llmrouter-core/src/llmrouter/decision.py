@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llmrouter.errors import RoutingError
+from llmrouter.errors import RoutingError, text_of
 
 # What a result may tell under these names; its other keys go to `extra`.
 _FIELDS = ("scores", "confidence", "expected_cost", "constraint", "fallback", "fallback_reason")
@@ -67,8 +67,10 @@ def decision_from_result(
     Raises:
         RoutingError: It is not a dict, names no LLM, two of them, or one outside the candidates.
     """
-    if not isinstance(result, dict):
-        raise RoutingError(f"the router returned {type(result).__name__}, not a dict")
+    if type(result) is not dict:
+        if not isinstance(result, dict):
+            raise RoutingError(f"the router returned {type(result).__name__}, not a dict")
+        result = {**result}
     get = result.get
     name = get("model_name")
     predicted = get("predicted_llm")
@@ -76,25 +78,28 @@ def decision_from_result(
         name = predicted
     elif predicted is not None and predicted != name:
         raise RoutingError(
-            f"the router named two LLMs, {name!r} as model_name and {predicted!r} as predicted_llm"
+            f"the router named two LLMs, {_shown(name)} as model_name and {_shown(predicted)} as "
+            "predicted_llm"
         )
     if not isinstance(name, str):
         if name is None:
             raise RoutingError(
                 "the router named no LLM: neither 'model_name' nor 'predicted_llm' is in its result"
             )
-        raise RoutingError(f"the router named {name!r}, which is not the name of an LLM")
+        raise RoutingError(f"the router named {_shown(name)}, which is not the name of an LLM")
     if name not in candidates:
-        raise RoutingError(f"the router named {name!r}, which is not one of the candidates")
+        raise RoutingError(f"the router named {_shown(name)}, which is not one of the candidates")
     extra = None
     if not _KNOWN.issuperset(result):
         extra = {key: value for key, value in result.items() if key not in _KNOWN}
-    id = get("id")
+    id, scores = get("id"), get("scores")
+    if scores is not None and type(scores) is not dict and isinstance(scores, Mapping):
+        scores = {**scores}
     return RoutingDecision(
         model_name=str.__str__(name),  # plain, where it is an item of a NumPy array
         query=query.get("query"),
         id=id if id is not None else query.get("id"),
-        scores=get("scores"),
+        scores=scores,
         confidence=get("confidence"),
         expected_cost=get("expected_cost"),
         constraint=get("constraint"),
@@ -105,6 +110,10 @@ def decision_from_result(
         latency_ms=latency_ms,
         extra=extra,
     )
+
+
+def _shown(value: Any) -> str:
+    return text_of(value, repr, 200) or type(value).__name__
 
 
 def _plain(value: Any) -> Any:

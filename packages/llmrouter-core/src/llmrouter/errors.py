@@ -5,8 +5,7 @@ A message says what is wrong, where, and what to do; the offender is an attribut
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -115,20 +114,57 @@ _IMPORTER = str(Path(__file__).with_name("plugin_dirs"))
 
 
 def describe(error: BaseException) -> str:
-    """Tell an error raised by somebody else's code in one line: type, message, file and line."""
-    if isinstance(error, LLMRouterError):
-        return " ".join(str(error).splitlines())
+    """Describe an error raised by somebody else's code in one line: type, message, file and line."""
+    try:
+        return _described(error)
+    except BaseException:  # an exception's attributes are somebody else's code too
+        return type(error).__name__
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, LLMRouterError) and (message := text_of(error)):
+        return message
     if isinstance(error, SyntaxError):
         where = f" ({Path(error.filename).name}, line {error.lineno})" if error.filename else ""
-        return f"{type(error).__name__}: {error.msg}{where}"
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<frozen ", _IMPORTER))
-    ]
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    try:
-        message = " ".join(str(error).split())
-    except Exception:  # its __str__ is somebody else's code too
-        message = ""
+        return f"{type(error).__name__}: {text_of(error.msg)}{where}"
+    where, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(("<frozen ", _IMPORTER)):
+            where = f" ({Path(file).name}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    message = text_of(error)
+    grouped: object = getattr(error, "exceptions", None)  # those of an exception group
+    if isinstance(grouped, tuple) and grouped and isinstance(grouped[0], BaseException):
+        message += f", the first: {describe(grouped[0])}"
     return f"{type(error).__name__}{': ' if message else ''}{message}{where}"
+
+
+# What no terminal, log or database should be given.
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
+
+
+def text_of(
+    value: object, convert: Callable[[object], str] = str, longest: int = 2000, lines: bool = False
+) -> str:
+    """Return the text of somebody else's object; empty if its own code fails to give one.
+
+    Args:
+        value: The object.
+        convert: `str` or `repr`.
+        longest: Characters at most.
+        lines: Keep line breaks and tabs, in place of one line.
+
+    Returns:
+        Text that UTF-8 can encode, without control characters.
+    """
+    try:
+        text = convert(value)[: 4 * longest]
+        text = text if lines else " ".join(text.split())
+        text = text if len(text) <= longest else f"{text[: longest - 1]}…"
+        return text.translate(_KEPT if lines else _CONTROLS).encode(errors="backslashreplace").decode()
+    except BaseException:  # __str__ may raise anything, or return no text
+        return ""
+
+
+_KEPT = {code: by for code, by in _CONTROLS.items() if code not in b"\n\t\r"}

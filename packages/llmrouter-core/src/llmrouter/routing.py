@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -18,7 +18,7 @@ from llmrouter.errors import CheckpointError, DataError, RoutingError, describe
 from llmrouter.models.router import Router
 from llmrouter.plugin_system import PluginRegistry, RouterEntry
 from llmrouter.plugin_system.installed import Observer
-from llmrouter.plugin_system.isolation import plugin_code
+from llmrouter.plugin_system.isolation import failure, is_interrupt, own_copy, plugin_code, same_folder
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +76,9 @@ class DecisionEngine:
         """
         started = perf_counter()
         try:
-            result = self.router.route_single(dict(query))  # a copy, for routers write into it
-        except KeyboardInterrupt:
-            raise
+            result = self.router.route_single(own_copy(query))  # routers write into it
         except BaseException as error:  # a plugin may raise anything, SystemExit included
-            raise RoutingError(f"the router failed: {describe(error)}") from error
+            raise failure("the router", error, RoutingError) from error
         return self._decision(query, result, (perf_counter() - started) * 1000)
 
     def decide_batch(self, queries: list[dict[str, Any]]) -> list[Decided]:
@@ -88,16 +86,18 @@ class DecisionEngine:
         if not queries:
             return []
         started = perf_counter()
-        results: Any
         try:
-            results = self.router.route_batch([dict(query) for query in queries])  # copies, as above
-        except KeyboardInterrupt:
-            raise
+            with same_folder(f"route_batch of {self.name}"):
+                told: Any = self.router.route_batch([own_copy(query) for query in queries])
+            # A plain list, for a class of the router's own could raise at every step.
+            results = [*told] if isinstance(told, list | tuple) else told
         except BaseException as error:  # as above
+            if is_interrupt(error):
+                raise
             logger.warning("route_batch of %s failed, routing one by one: %s", self.name, describe(error))
             return [self._attempt(self.decide, query) for query in queries]
-        if not isinstance(results, list | tuple) or len(results) != len(queries):
-            found = f"{len(results)} results" if isinstance(results, list | tuple) else type(results).__name__
+        if type(results) is not list or len(results) != len(queries):
+            found = f"{len(results)} results" if type(results) is list else type(results).__name__
             wrong = RoutingError(f"route_batch returned {found} for {len(queries)} queries")
             return [wrong] * len(queries)
         latency_ms = (perf_counter() - started) * 1000 / len(queries)
@@ -123,14 +123,19 @@ class DecisionEngine:
         return decision
 
     def _decision(self, query: dict[str, Any], result: Any, latency_ms: float) -> RoutingDecision:
-        decision = decision_from_result(
-            result,
-            query,
-            self.router.llm_data,
-            router=self.name,
-            router_version=self.version,
-            latency_ms=latency_ms,
-        )
+        try:
+            decision = decision_from_result(
+                result,
+                query,
+                self.router.llm_data,
+                router=self.name,
+                router_version=self.version,
+                latency_ms=latency_ms,
+            )
+        except RoutingError:
+            raise
+        except BaseException as error:  # what a router returns may be of classes of its own
+            raise failure("reading the router's result", error, RoutingError) from error
         if (allowed := query.get(ALLOWED)) is not None:
             decision = self._among(allowed, decision)
         if self._observers:
@@ -157,10 +162,11 @@ class DecisionEngine:
         """Tell the observers of a decision."""
         for observer in self._observers:
             try:
-                observer({"query": query, "decision": decision})
-            except KeyboardInterrupt:
-                raise
+                with same_folder(observer.plugin):
+                    observer({"query": own_copy(query), "decision": _copied(decision)})
             except BaseException as error:  # an observer changes nothing, whatever it raises
+                if is_interrupt(error):
+                    raise
                 if observer.plugin not in self._faulty:
                     self._faulty.add(observer.plugin)
                     logger.warning("llmrouter_after_route of %s failed: %s", observer.plugin, describe(error))
@@ -172,7 +178,7 @@ def ranked(decision: RoutingDecision, candidates: Iterable[str]) -> list[str]:
     Its choice comes first, then the others by its scores, from the highest; those without a score follow in
     the order given.
     """
-    scores: Any = decision.scores if isinstance(decision.scores, Mapping) else {}
+    scores = decision.scores if isinstance(decision.scores, dict) else {}
     return sorted(
         candidates,
         key=lambda name: (name == decision.model_name, _number(scores.get(name))),
@@ -180,11 +186,17 @@ def ranked(decision: RoutingDecision, candidates: Iterable[str]) -> list[str]:
     )
 
 
+def _copied(decision: RoutingDecision) -> RoutingDecision:
+    return msgspec.structs.replace(
+        decision, **{name: own_copy(getattr(decision, name)) for name in ("scores", "extra", "constraint")}
+    )
+
+
 def _number(score: Any) -> float:
-    """A router's score as a number; what is none comes last."""
+    """Return a router's score as a number; what is none comes last."""
     try:
         number = float(score)
-    except (TypeError, ValueError):
+    except Exception:  # an object of the router's may raise anything
         return -math.inf
     return -math.inf if math.isnan(number) else number
 

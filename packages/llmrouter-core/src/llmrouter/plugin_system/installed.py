@@ -20,7 +20,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import pluggy
 
 from llmrouter import hookspecs, specs
-from llmrouter.errors import PluginError, describe
+from llmrouter.errors import PluginError, describe, text_of
+from llmrouter.plugin_system.isolation import is_interrupt
 from llmrouter.plugin_system.metadata import (
     CORE,
     Distribution,
@@ -29,6 +30,7 @@ from llmrouter.plugin_system.metadata import (
     incompatibility,
 )
 from llmrouter.plugin_system.selection import Selection
+from llmrouter.plugin_system.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class Plugin:
         distribution: Where it comes from.
         state: ``ready``, ``failed``, ``incompatible``, ``blocked``, or ``conflict`` where one of its
             declarations collides with another plugin's.
-        reason: Why it is not ready, or None.
+        reason: Why it is not ready, or what importing it changed and was put back; None if nothing is wrong.
         cause: The exception behind a failure.
         hooks: Names of the hooks that it implements.
         declared: What it declares, in order.
@@ -117,12 +119,13 @@ class InstalledPlugins:
         self._manager.add_hookspecs(hookspecs)
         self._core_version = core_version
         self.builtin = Plugin("core", BUILTIN, Distribution(CORE, core_version))
-        self._execute(self.builtin)
         points = entry_points()
         self.unused = selection.unused(points)
         self.plugins: list[Plugin] = []
-        for same in _by_module(points):
-            self.plugins.append(self._load(same, selection))
+        with Surroundings() as self._surroundings:
+            self._execute(self.builtin)
+            for same in _by_module(points):
+                self.plugins.append(self._load(same, selection))
         self.observers = [
             Observer(impl.plugin_name, impl.function, impl.argnames)
             for impl in self._manager.hook.llmrouter_after_route.get_hookimpls()
@@ -159,13 +162,18 @@ class InstalledPlugins:
             for hook in plugin.hooks:
                 if kind := _REGISTERING.get(hook):
                     plugin.declared += self._ask(module, hook, kind)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
+            if is_interrupt(error):
+                raise KeyboardInterrupt(
+                    f"while importing the plugin {plugin.name!r} of {plugin.distribution}"
+                ) from error
             if self._manager.has_plugin(key):
                 self._manager.unregister(name=key)
             plugin.declared = []
             plugin.state, plugin.reason, plugin.cause = "failed", describe(error), error
+        if changed := self._surroundings.restore():
+            told = f"importing it changed {', '.join(changed)}, which was put back"
+            plugin.reason = f"{plugin.reason}; {told}" if plugin.reason else told
         plugin.load_ms = (time.perf_counter() - started) * 1000
         plugin.imported_torch = not torch_was_there and "torch" in sys.modules
 
@@ -255,5 +263,4 @@ def _by_module(points: Iterable[EntryPoint]) -> list[list[EntryPoint]]:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    return f"{type(value).__name__} {text_of(value, repr, 60)}".rstrip()

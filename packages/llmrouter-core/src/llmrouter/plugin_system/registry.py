@@ -14,10 +14,10 @@ from llmrouter.errors import PluginError, RouterValidationError, UnknownRouterEr
 from llmrouter.plugin_system.directories import PluginDirectory, find_folder, scan, search_path
 from llmrouter.plugin_system.entries import DIRECTORY_PREFIX, RouterEntry, router_entries
 from llmrouter.plugin_system.installed import BUILTIN, InstalledPlugins, Observer, Plugin, load_target
-from llmrouter.plugin_system.isolation import plugin_code
 from llmrouter.plugin_system.metadata import is_met, normalize, requirement_name
 from llmrouter.plugin_system.selection import Selection
 from llmrouter.plugin_system.settings import Settings, read_settings
+from llmrouter.plugin_system.surroundings import importing
 from llmrouter.specs import CommandSpec, EncoderSpec, JudgeSpec
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class PluginRegistry:
         if declaration.reason:
             raise PluginError(declaration.reason)
         spec = declaration.spec
-        with plugin_code(f"{spec.name!r} from {declaration.plugin.distribution}"):
+        with importing(f"{spec.name!r} from {declaration.plugin.distribution}"):
             return load_target(spec.target)
 
     def problems(self) -> list[str]:
@@ -210,7 +210,7 @@ class PluginRegistry:
     def _load_class(
         self, entry: RouterEntry, base: type[Any], target: str, files: tuple[str, ...]
     ) -> type[Any]:
-        with plugin_code(f"Router {entry.name!r} from {entry.label}"):
+        with importing(f"Router {entry.name!r} from {entry.label}"):
             if entry.directory is None:
                 from llmrouter.plugin_system.contract import validated
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from llmrouter.errors import describe
 from llmrouter.models.judge import Judge, Judgement
-from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
-from llmrouter_lifecycle.judges.extractors import number
+from llmrouter.plugin_system.time_limit import call_within
+from llmrouter_lifecycle.errors import InvalidParameterError
+from llmrouter_lifecycle.judges.foreign import SECONDS, ForeignJudge
 from llmrouter_lifecycle.judges.local import LOCAL, PYTHON, PythonFunction
 from llmrouter_lifecycle.judges.rubric import MODEL_TYPE, Asked, RubricJudge, rubric_spec
 
@@ -74,7 +74,6 @@ def create_judge(
             )
         return PythonFunction(spec)
     from llmrouter.plugin_system import get_plugin_registry
-    from llmrouter.plugin_system.isolation import plugin_code
 
     registry = get_plugin_registry()
     if kind not in registry.judges:
@@ -82,10 +81,8 @@ def create_judge(
             f"judgeSpec.model_type: there is no judge {kind!r}; there are {', '.join(_known())}",
             param="judgeSpec.model_type",
         )
-    judge_class = registry.load(registry.judges[kind])
-    with plugin_code(f"Judge {kind!r}"):
-        judge: Judge = judge_class(spec)
-    return judge
+    judge_class = call_within(SECONDS, f"Judge {kind!r}", registry.load, registry.judges[kind])
+    return ForeignJudge.of_plugin(spec, judge_class)
 
 
 async def judge_answer(
@@ -98,19 +95,11 @@ async def judge_answer(
     """
     if isinstance(judge, RubricJudge):
         return await judge.ask(request, response)
-    try:
+    if isinstance(judge, ForeignJudge):
+        judgement = await judge.judge(request, response)
+    else:
         judgement = await asyncio.to_thread(judge.score, request, response)
-    except JudgementError:
-        raise
-    except Exception as error:  # code of a plugin or the user
-        raise JudgementError(f"the judge failed: {describe(error)}") from error
-    score = number(str(judgement.score))
-    if score is None or not judge.min_score <= score <= judge.max_score:
-        raise JudgementError(
-            f"the judge gave {judgement.score}, which is not from {judge.min_score:g} to {judge.max_score:g}",
-            cost=judgement.cost,
-        )
-    return Judgement(score, judgement.reason, judgement.cost), Asked(cost=judgement.cost)
+    return judgement, Asked(cost=judgement.cost)
 
 
 def quality_of(judge: Judge, score: float) -> float:

@@ -9,9 +9,11 @@ from typing import Any
 
 from llmrouter.models.judge import Judge, Judgement
 from llmrouter.plugin_system.installed import load_target
-from llmrouter.plugin_system.isolation import plugin_code
+from llmrouter.plugin_system.surroundings import importing
+from llmrouter.plugin_system.time_limit import call_within
 from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
 from llmrouter_lifecycle.judges.conversation import message_text
+from llmrouter_lifecycle.judges.foreign import SECONDS, TIMEOUT, ForeignJudge
 from llmrouter_lifecycle.judges.patterns import compile_pattern, find
 
 PYTHON = "python:"
@@ -96,7 +98,7 @@ class Numeric(Judge):
         return Judgement(float(near), f"the last number is {found:g}, the reference {wanted:g}")
 
 
-class PythonFunction(Judge):
+class PythonFunction(ForeignJudge):
     """A function of the user's: ``python:module:function``.
 
     It is called with request and response, as `Judge.score` is, and returns a number from ``min_score`` (0)
@@ -104,23 +106,22 @@ class PythonFunction(Judge):
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
-        super().__init__(spec)
-        _check_keys(spec, "min_score", "max_score", "reference")
-        self.min_score = float(spec.get("min_score", 0.0))
-        self.max_score = float(spec.get("max_score", 1.0))
+        _check_keys(spec, "min_score", "max_score", "reference", TIMEOUT)
         target = str(spec["model_type"]).removeprefix(PYTHON)
         if not re.fullmatch(r"[\w.]+:[\w.]+", target):
             raise InvalidParameterError(
                 f"judgeSpec.model_type: expected python:MODULE:FUNCTION, found {spec['model_type']!r}",
                 param="judgeSpec.model_type",
             )
-        with plugin_code(f"the judge {target}"):
-            self._function: Callable[..., Any] = load_target(target)
+        whose = f"the judge {target}"
 
-    def score(self, request: Mapping[str, Any], response: Mapping[str, Any]) -> Judgement:
-        """Call the function."""
-        result = self._function(request, response)
-        return result if isinstance(result, Judgement) else Judgement(float(result))
+        def load() -> Callable[..., Any]:
+            with importing(whose):
+                found: Callable[..., Any] = load_target(target)
+                return found
+
+        function = call_within(SECONDS, whose, load)
+        super().__init__(spec, function, spec.get("min_score", 0.0), spec.get("max_score", 1.0))
 
 
 LOCAL: dict[str, type[Judge]] = {"exact_match": ExactMatch, "regex": Regex, "numeric": Numeric}

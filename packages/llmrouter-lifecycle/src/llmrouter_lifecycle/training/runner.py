@@ -154,7 +154,8 @@ class Runner:
             judge_versions(self._database).get, job.org, job.judge, job.judge_version
         )
         # It was checked when the job was made, by whoever knows who may run code.
-        judge = create_judge(version.spec, self._models.client, trusted=True)
+        # In a thread, for it imports other people's code.
+        judge = await asyncio.to_thread(create_judge, version.spec, self._models.client, trusted=True)
         requests = await asyncio.to_thread(self._jobs.requests, job, task.first, task.last)
         known = await asyncio.to_thread(self._calls.of, job, task.first, task.last)
         async with Recorder(self._calls, job, self.id).open() as recorder:

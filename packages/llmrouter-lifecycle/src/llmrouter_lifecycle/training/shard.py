@@ -15,6 +15,7 @@ from llmrouter.errors import CompletionError, ConfigError, LLMRouterError, descr
 from llmrouter.models.judge import Judge
 from llmrouter_lifecycle.errors import JudgementError
 from llmrouter_lifecycle.judges.create import judge_answer
+from llmrouter_lifecycle.judges.foreign import JudgeGivenUpError
 from llmrouter_lifecycle.judges.rubric import RubricJudge
 from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.store.calls import Call, CallKey
@@ -163,7 +164,7 @@ class Shard:
                 judgement, asked = await judge_answer(self._judge, request, answer)
             except JudgementError as error:
                 call = Call(key, error=str(error), error_status=error.upstream_status, cost=error.cost)
-                if error.upstream_status in USELESS:
+                if error.upstream_status in USELESS or isinstance(error, JudgeGivenUpError):
                     await self._recorder.end(call)
                     raise JudgeStoppedError(f"the judge cannot be asked: {error}") from error
             else:
