@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from llmrouter_lifecycle import (
     ResourceNotFoundError,
     RubricJudgeSpec,
 )
+from llmrouter_lifecycle.judges.extractors import VariableExtractor
+from llmrouter_lifecycle.judges.patterns import TimeLeft, compile_pattern, expanded_size
 from llmrouter_testing.upstream import Reply, Upstream, completion
 
 REQUEST = {
@@ -275,8 +278,60 @@ def test_a_pattern_that_would_take_for_ever_is_given_up(client: Client, upstream
         **RUBRIC.to_dict(),
         "extract_judgement": {"model_type": "regex_extractor", "extraction_fields": fields},
     }
-    with pytest.raises(JudgementError, match="takes longer than 1 s"):
+    with pytest.raises(JudgementError, match="take longer than 2 s"):
         client.judges.evaluate_using_judge_spec(spec, REQUEST, "x")
+
+
+def test_all_patterns_of_an_evaluation_share_one_time_limit() -> None:
+    # Each of them takes a part of the time there is: a hundred of them may not take a hundred times as long.
+    slow = [
+        {"name": f"field{number}", "extraction_pattern": "(?:a|a)*(c)$", "required": False}
+        for number in range(100)
+    ]
+    extractor = VariableExtractor({"model_type": "regex_extractor", "extraction_fields": slow})
+    left = TimeLeft(0.05)
+    began = time.monotonic()
+    with pytest.raises(JudgementError, match="simpler or fewer ones"):
+        extractor.read({"messages": [{"role": "user", "content": "a" * 60 + " c"}]}, {"content": ""}, left)
+    assert left.seconds <= 0
+    assert time.monotonic() - began < 20
+
+
+def test_a_judge_has_a_limited_number_of_patterns() -> None:
+    fields = [{"name": f"field{number}", "extraction_pattern": "a"} for number in range(60)]
+    part = {"model_type": "regex_extractor", "extraction_fields": fields}
+    VariableExtractor(part)
+    with pytest.raises(InvalidParameterError, match="has more than 100 fields in all"):
+        VariableExtractor({"model_type": "combined_extractor", "extractors": [part, part]})
+    with pytest.raises(InvalidParameterError, match="has 120 fields; 100 are allowed"):
+        VariableExtractor({"model_type": "regex_extractor", "extraction_fields": fields + fields})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [
+        ("", 0),
+        ("abc", 3),
+        (r"\d{4}-\d{2}", 7),
+        ("a{3,9}", 3),
+        ("(ab){3}", 6),
+        ("((ab){3}c){10}", 70),
+        ("(((a{500}){500}){500}){500}", 500**4),
+        (r"[(){}9]{3}\({2}", 5),
+        (r"[]{5}]{2}", 2),
+        (r"[^\]{5}]{2}", 2),
+        ("a{99999999999}", 999_999_999),
+        ("))", 2),
+    ],
+)
+def test_the_size_of_a_pattern_with_its_repeats_written_out(pattern: str, size: int) -> None:
+    assert expanded_size(pattern) == size
+
+
+def test_a_pattern_that_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(InvalidParameterError, match="repeats too much too often"):
+        compile_pattern("(?:(?:(?:a{500}){500}){500}){500}", "pattern")
+    assert compile_pattern(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "pattern")
 
 
 def test_a_judge_that_cannot_be_asked_is_an_error_that_says_why(client: Client, upstream: Upstream) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
 from llmrouter_lifecycle.judges.conversation import conversation_text, message_text, request_text
-from llmrouter_lifecycle.judges.patterns import compile_pattern, find
+from llmrouter_lifecycle.judges.patterns import MOST, TimeLeft, compile_pattern, find
 
 FIELD_TYPES = ("STRING", "FLOAT")
 
@@ -65,14 +65,14 @@ class Field:
     pattern: Any
     match_index: int
 
-    def read(self, text: str) -> str | None:
+    def read(self, text: str, left: TimeLeft) -> str | None:
         """Return what is there; None where it is not, and is not required.
 
         Raises:
             FieldMissingError: It is required and not there, or no number where one is expected.
-            JudgementError: The pattern took too long.
+            JudgementError: There was not enough time left.
         """
-        found = text if self.pattern is None else find(self.pattern, text, self.match_index, self.name)
+        found = text if self.pattern is None else find(self.pattern, text, self.match_index, self.name, left)
         if found is not None and self.number and number(found) is None:
             found = None
         if found is None and self.required:
@@ -95,15 +95,15 @@ class VariableExtractor:
         self._parts: list[tuple[Text, list[Field]]] = []
         self._add(spec, param)
 
-    def read(self, request: Mapping[str, Any], response: Mapping[str, Any]) -> dict[str, str]:
+    def read(self, request: Mapping[str, Any], response: Mapping[str, Any], left: TimeLeft) -> dict[str, str]:
         """Return the variables by name; ``content`` is always there.
 
         Raises:
-            JudgementError: A required one is not found, or a pattern took too long.
+            JudgementError: A required one is not found, or there was not enough time left.
         """
         found = {CONTENT: conversation_text(request, response)}
         for text, fields in self._parts:
-            found.update({field.name: field.read(text(request, response)) or "" for field in fields})
+            found.update({field.name: field.read(text(request, response), left) or "" for field in fields})
         return found
 
     def _add(self, spec: Any, param: str) -> None:
@@ -125,6 +125,8 @@ class VariableExtractor:
         if not fields and kind.endswith("regex_extractor"):
             raise _wrong(f"{param}.extraction_fields", "a list of at least one field", fields)
         self._parts.append((_TEXTS[kind], fields or [Field(CONTENT, False, False, None, 0)]))
+        if sum(len(fields) for _, fields in self._parts) > MOST:
+            raise InvalidParameterError(f"{param}: has more than {MOST} fields in all", param=param)
 
 
 class JudgementExtractor:
@@ -149,14 +151,14 @@ class JudgementExtractor:
                 param=f"{param}.extraction_fields",
             )
 
-    def read(self, answer: str) -> tuple[float, str]:
+    def read(self, answer: str, left: TimeLeft) -> tuple[float, str]:
         """Return score and reason.
 
         Raises:
             FieldMissingError: The score, or another required field, is not there.
-            JudgementError: A pattern took too long.
+            JudgementError: There was not enough time left.
         """
-        found = {field.name: field.read(answer) for field in self._fields}
+        found = {field.name: field.read(answer, left) for field in self._fields}
         score = number(found["score"] or "")
         if score is None:
             raise FieldMissingError("the required field 'score' (a number) was not found")
@@ -174,6 +176,9 @@ def parse_fields(spec: Mapping[str, Any], param: str) -> list[Field]:
         return []
     if not isinstance(told, list | tuple):
         raise _wrong(f"{param}.extraction_fields", "a list of fields", told)
+    if len(told) > MOST:
+        param = f"{param}.extraction_fields"
+        raise InvalidParameterError(f"{param}: has {len(told)} fields; {MOST} are allowed", param=param)
     return [_field(item, f"{param}.extraction_fields.{index}") for index, item in enumerate(told)]
 
 

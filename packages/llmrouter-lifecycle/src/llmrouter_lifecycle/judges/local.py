@@ -14,7 +14,7 @@ from llmrouter.plugin_system.time_limit import call_within
 from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
 from llmrouter_lifecycle.judges.conversation import message_text
 from llmrouter_lifecycle.judges.foreign import SECONDS, TIMEOUT, ForeignJudge
-from llmrouter_lifecycle.judges.patterns import compile_pattern, find
+from llmrouter_lifecycle.judges.patterns import TimeLeft, compile_pattern, find
 
 PYTHON = "python:"
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -60,7 +60,7 @@ class Regex(Judge):
         if "${reference}" in pattern:
             pattern = pattern.replace("${reference}", re.escape(reference_of(self.spec, request)))
         compiled = compile_pattern(pattern, "judgeSpec.pattern")
-        found = find(compiled, message_text(response), 0, "pattern") is not None
+        found = find(compiled, message_text(response), 0, "pattern", TimeLeft()) is not None
         return Judgement(float(found), "matches" if found else "does not match")
 
 

@@ -20,6 +20,7 @@ from llmrouter_lifecycle.judges.extractors import (
     VariableExtractor,
     number,
 )
+from llmrouter_lifecycle.judges.patterns import TimeLeft
 
 if TYPE_CHECKING:
     from llmrouter.completion.client import CompletionClient
@@ -83,14 +84,17 @@ class RubricJudge(Judge):
         self._variables = VariableExtractor(self.spec["extract_variables"])
         self._judgement = JudgementExtractor(self.spec["extract_judgement"])
 
-    def prompt(self, request: Mapping[str, Any], response: Mapping[str, Any]) -> str:
-        """Return the prompt for an answer.
+    def prompt(
+        self, request: Mapping[str, Any], response: Mapping[str, Any], left: TimeLeft | None = None
+    ) -> str:
+        """Return the prompt for an answer; `left` is the time that the evaluation has for matching.
 
         Raises:
-            JudgementError: A required variable is not in the conversation.
+            JudgementError: A required variable is not in the conversation, or there was not enough time.
         """
+        found = self._variables.read(request, response, left or TimeLeft())
         # What stands in the conversation is filled in once, and closes no tag of the prompt.
-        values = {name: neutralise(value) for name, value in self._variables.read(request, response).items()}
+        values = {name: neutralise(value) for name, value in found.items()}
         values["min_score"] = _shown(self.spec["min_score"])
         values["max_score"] = _shown(self.spec["max_score"])
 
@@ -100,14 +104,14 @@ class RubricJudge(Judge):
         rubric = f"<rubric>\n{fill(self.spec['rubric'])}\n</rubric>"
         return "\n\n".join([fill(self.spec["prescript"]), rubric, fill(self.spec["postscript"])])
 
-    def read(self, answer: str) -> tuple[float, str]:
-        """Return score and reason of what the judging LLM said.
+    def read(self, answer: str, left: TimeLeft | None = None) -> tuple[float, str]:
+        """Return score and reason of what the judging LLM said; `left` as in `prompt`.
 
         Raises:
             FieldMissingError: A required field is not in it.
-            JudgementError: The score is out of bounds.
+            JudgementError: The score is out of bounds, or there was not enough time.
         """
-        score, reason = self._judgement.read(answer)
+        score, reason = self._judgement.read(answer, left or TimeLeft())
         if not self.min_score <= score <= self.max_score:
             raise JudgementError(
                 f"the judge gave {score:g}, which is not from {self.min_score:g} to {self.max_score:g}"
@@ -131,7 +135,8 @@ class RubricJudge(Judge):
         """
         if self._client is None:
             raise InvalidParameterError("this judge has nothing to ask its LLM with")
-        prompt = await asyncio.to_thread(self.prompt, request, response)
+        left = TimeLeft()
+        prompt = await asyncio.to_thread(self.prompt, request, response, left)
         asked = Asked()
         for again in (True, False):
             try:
@@ -145,7 +150,7 @@ class RubricJudge(Judge):
                 _sum(asked.cost, completion.cost),
             )
             try:
-                score, reason = await asyncio.to_thread(self.read, completion.text)
+                score, reason = await asyncio.to_thread(self.read, completion.text, left)
             except FieldMissingError as error:
                 if not again:
                     raise JudgementError(f"{error}, asked twice", cost=asked.cost) from None
