@@ -18,7 +18,8 @@ Operation = Callable[..., Any]
 CHAT = "/openai/v2/chat/completions"
 _ORG = "/v1/organizations/{org}"
 _JOBS = f"{_ORG}/router_training_jobs"
-_PARTS = {"{org}": r"(?P<org>[^/]+)", "{id}": r"(?P<id>[^/:]+)"}
+# No name holds NUL, and PostgreSQL does not even look for one.
+_PARTS = {"{org}": r"(?P<org>[^/\0]+)", "{id}": r"(?P<id>[^/:\0]+)"}
 
 Scope = Literal["chat", "read", "write"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from llmrouter_lifecycle.errors import InvalidParameterError, ResourceNotFoundError
+from llmrouter_lifecycle.names import is_number, shown
 
 PARAM = "routing_constraint"
 KINDS = ("cost_constraint", "quality_constraint")
@@ -78,7 +78,7 @@ def constraint_dict(told: Any) -> dict[str, Any] | None:
     if hasattr(told, "to_dict"):
         found: dict[str, Any] = told.to_dict()
         return found
-    raise InvalidParameterError(f"{PARAM}: expected a RoutingConstraint, found {told!r}", param=PARAM)
+    raise InvalidParameterError(f"{PARAM}: expected a RoutingConstraint, found {shown(told)}", param=PARAM)
 
 
 def check_constraint(told: Any, llms: Collection[str]) -> dict[str, Any] | None:
@@ -111,10 +111,10 @@ def check_constraint(told: Any, llms: Collection[str]) -> dict[str, Any] | None:
             raise _wrong(f"{param}.model_name", "the name of an LLM", found)
         if found not in llms:
             raise ResourceNotFoundError(
-                f"{param}.model_name: the router does not go to {found!r}, but to {', '.join(llms)}",
+                f"{param}.model_name: the router does not go to {shown(found)}, but to {', '.join(llms)}",
                 param=f"{param}.model_name",
             )
-    elif isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < inf:
+    elif not is_number(found):
         raise _wrong(f"{param}.numeric_value", "a number from 0", found)
     return {kinds[0]: {given[0]: found}}
 
@@ -124,4 +124,4 @@ def _value(value: float | str) -> ConstraintValue:
 
 
 def _wrong(param: str, expected: str, found: object) -> InvalidParameterError:
-    return InvalidParameterError(f"{param}: expected {expected}, found {found!r}", param=param)
+    return InvalidParameterError(f"{param}: expected {expected}, found {shown(found)}", param=param)

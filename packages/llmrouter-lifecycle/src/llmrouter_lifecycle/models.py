@@ -14,6 +14,7 @@ from llmrouter.config import config_error, read_config
 from llmrouter.data.candidates import read_candidates
 from llmrouter.models.llm_models import ALL_MODELS
 from llmrouter_lifecycle.errors import InvalidParameterError, ResourceNotFoundError
+from llmrouter_lifecycle.names import shown
 
 if TYPE_CHECKING:
     from llmrouter.completion.client import CompletionClient
@@ -69,18 +70,20 @@ class Models:
             InvalidParameterError: Several have it, or it is no text.
         """
         if not isinstance(name, str) or not name:
-            raise InvalidParameterError(f"{param}: expected the name of an LLM, found {name!r}", param=param)
+            raise InvalidParameterError(
+                f"{param}: expected the name of an LLM, found {shown(name)}", param=param
+            )
         if name in self.candidates:
             return name
         found = [known for known in self.candidates if known.rpartition("/")[2] == name]
         if len(found) > 1:
             raise InvalidParameterError(
-                f"{param}: {name!r} may be {' or '.join(found)}; name one of them", param=param
+                f"{param}: {shown(name)} may be {' or '.join(found)}; name one of them", param=param
             )
         if not found:
             known = ", ".join(list(self.candidates)[:20])
             raise ResourceNotFoundError(
-                f"{param}: no LLM is named {name!r}; the configuration lists {known}", param=param
+                f"{param}: no LLM is named {shown(name)}; the configuration lists {known}", param=param
             )
         return found[0]
 

@@ -18,6 +18,9 @@ from llmrouter_lifecycle.repeats import Reply, claim
 
 __all__ = ["Reply", "error_reply", "handle"]
 
+# Characters of an error that are sent: it may quote what the request holds.
+LONGEST_MESSAGE = 2000
+
 
 def handle(
     api: Api,
@@ -59,7 +62,7 @@ def error_reply(error: LLMRouterError) -> Reply:
         status,
         {
             "error": {
-                "message": str(error),
+                "message": str(error)[:LONGEST_MESSAGE],
                 "type": known.type if known is not None else "invalid_request_error",
                 "param": known.param if known is not None else None,
                 "code": known.code if known is not None else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from llmrouter_lifecycle.errors import InvalidParameterError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.judges.create import create_judge
 from llmrouter_lifecycle.judges.rubric import RubricJudge
-from llmrouter_lifecycle.names import check_version, id_of
+from llmrouter_lifecycle.names import check_version, id_of, is_number, shown
 from llmrouter_lifecycle.operations.wire import job_json
 from llmrouter_lifecycle.store.jobs import (
     FAILURE_WITHOUT_RETRY,
@@ -26,6 +25,9 @@ from llmrouter_lifecycle.training.estimate import Estimator, estimate
 from llmrouter_lifecycle.training.requests import check_requests
 
 RETENTION_DAYS = 30
+MOST_DAYS = 36_500
+# What every generator of random numbers takes.
+LAST_SEED = 2**32 - 1
 MOST_LLMS = 50
 
 
@@ -124,7 +126,7 @@ def check_llms(home: Home, told: object) -> list[str]:
     """
     if not isinstance(told, list | tuple) or not told:
         raise InvalidParameterError(
-            f"llms: expected a list of at least one name of an LLM, found {told!r}", param="llms"
+            f"llms: expected a list of at least one name of an LLM, found {shown(told)}", param="llms"
         )
     llms = list(dict.fromkeys(home.models.resolve(name, f"llms.{i}") for i, name in enumerate(told)))
     if len(llms) > MOST_LLMS:
@@ -147,17 +149,19 @@ def _called(home: Home, caller: Caller, version: Version, llms: list[str]) -> li
 
 def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     budget = body.get("budgetUsd")
-    if budget is not None and not _is_number(budget):
+    if budget is not None and not is_number(budget):
         raise InvalidParameterError(
-            f"budgetUsd: expected a number from 0, found {budget!r}", param="budgetUsd"
+            f"budgetUsd: expected a number from 0, found {shown(budget)}", param="budgetUsd"
         )
     seed = body.get("seed", 0)
-    if type(seed) is not int or seed < 0:
-        raise InvalidParameterError(f"seed: expected a whole number from 0, found {seed!r}", param="seed")
-    days = body.get("retentionDays", RETENTION_DAYS)
-    if days is not None and not _is_number(days):
+    if type(seed) is not int or not 0 <= seed <= LAST_SEED:
         raise InvalidParameterError(
-            f"retentionDays: expected a number from 0, or null for ever, found {days!r}",
+            f"seed: expected a whole number from 0 to {LAST_SEED}, found {shown(seed)}", param="seed"
+        )
+    days = body.get("retentionDays", RETENTION_DAYS)
+    if days is not None and not is_number(days, MOST_DAYS):
+        raise InvalidParameterError(
+            f"retentionDays: expected a number from 0 to {MOST_DAYS}, or null for ever, found {shown(days)}",
             param="retentionDays",
         )
     return {"budget_usd": budget, "seed": seed, "retention_days": days}
@@ -172,7 +176,3 @@ def _check_priced(options: Mapping[str, Any]) -> None:
             "input_price and an output_price",
             param="llms",
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from llmrouter.models.judge import Judge
 from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
 from llmrouter_lifecycle.home import Caller, Home
@@ -18,6 +20,7 @@ from llmrouter_lifecycle.operations.routers import description
 from llmrouter_lifecycle.operations.wire import judge_json
 from llmrouter_lifecycle.store import accounts
 from llmrouter_lifecycle.training.estimate import Estimator
+from llmrouter_lifecycle.training.requests import check_request
 
 
 def create_judge(home: Home, caller: Caller, query: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
@@ -120,12 +123,7 @@ def evaluated(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             "chatCompletion.jsonPayload: expected a completion with 'choices' or 'response'",
             param="chatCompletion.jsonPayload",
         )
-    if not isinstance(request.get("messages"), list):
-        raise InvalidParameterError(
-            "completionCreateParams.jsonPayload: expected a chat request with 'messages'",
-            param="completionCreateParams.jsonPayload",
-        )
-    return request, response
+    return check_request(request, "completionCreateParams.jsonPayload"), response
 
 
 def _stored(home: Home, caller: Caller, body: Mapping[str, Any], id: str) -> Judge:
@@ -157,8 +155,8 @@ def _payload(body: Mapping[str, Any], key: str) -> dict[str, Any]:
     outer = body.get(key)
     text = outer.get("jsonPayload") if isinstance(outer, Mapping) else None
     try:
-        found = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
+        found = msgspec.json.decode(text) if isinstance(text, str) else None
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise InvalidParameterError(

@@ -8,7 +8,7 @@ from typing import Any
 from llmrouter_lifecycle.errors import InvalidParameterError, ResourceNotFoundError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.models import Models
-from llmrouter_lifecycle.names import check_id, check_version
+from llmrouter_lifecycle.names import check_id, check_version, shown
 from llmrouter_lifecycle.operations.wire import router_json
 from llmrouter_lifecycle.store.checkpoints import has_checkpoint
 
@@ -68,7 +68,7 @@ def router_spec(home: Home, caller: Caller, told: Any) -> dict[str, Any]:
         or not told["points"]
     ):
         raise InvalidParameterError(
-            f"routerSpec.points: expected a list of at least one point, found {told!r}",
+            f"routerSpec.points: expected a list of at least one point, found {shown(told)}",
             param="routerSpec.points",
         )
     points = [
@@ -82,9 +82,9 @@ def router_spec(home: Home, caller: Caller, told: Any) -> dict[str, Any]:
             )
         return {"points": points}
     digest = trained.get("checkpoint") if isinstance(trained, Mapping) else None
-    if not isinstance(digest, str) or not has_checkpoint(home.database, caller.org, digest):
+    if not isinstance(digest, str) or "\0" in digest or not has_checkpoint(home.database, caller.org, digest):
         raise ResourceNotFoundError(
-            f"routerSpec.router.checkpoint: there is no {digest!r}; train a router to get one",
+            f"routerSpec.router.checkpoint: there is no {shown(digest)}; train a router to get one",
             param="routerSpec.router.checkpoint",
         )
     return {**told, "points": points}
@@ -94,11 +94,13 @@ def description(body: Mapping[str, Any]) -> str | None:
     """Return the description in a body.
 
     Raises:
-        InvalidParameterError: It is no text.
+        InvalidParameterError: It is no text, or holds NUL, which PostgreSQL does not keep.
     """
     told = body.get("description")
-    if not isinstance(told, str | None):
-        raise InvalidParameterError(f"description: expected text, found {told!r}", param="description")
+    if not isinstance(told, str | None) or "\0" in (told or ""):
+        raise InvalidParameterError(
+            f"description: expected text without NUL, found {shown(told)}", param="description"
+        )
     return told
 
 
@@ -114,7 +116,7 @@ def _point(models: Models, told: Any, param: str) -> dict[str, Any]:
         ) from None
     if kind != EXECUTOR:
         raise InvalidParameterError(
-            f"{param}.executor.spec.executor_type: expected {EXECUTOR!r}, found {kind!r}",
+            f"{param}.executor.spec.executor_type: expected {EXECUTOR!r}, found {shown(kind)}",
             param=f"{param}.executor.spec.executor_type",
         )
     for axis, value in (("x", x), ("y", y)):
@@ -123,7 +125,7 @@ def _point(models: Models, told: Any, param: str) -> dict[str, Any]:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise InvalidParameterError(
-                f"{param}.point.{axis}: expected a number from 0 to 1, found {value!r}",
+                f"{param}.point.{axis}: expected a number from 0 to 1, found {shown(value)}",
                 param=f"{param}.point.{axis}",
             )
     name = models.resolve(name, f"{param}.executor.spec.model_name")
