@@ -22,7 +22,7 @@ from llmrouter.errors import LLMRouterError
 from llmrouter_lifecycle.models import Config
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_lifecycle.store.jobs import PROGRAM
-from llmrouter_lifecycle.store.workers import SILENCE, Workers
+from llmrouter_lifecycle.store.workers import HEARTBEAT_TIMEOUT, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def run_worker(
     config: Config | None = None,
     *,
     concurrency: int | None = None,
-    silence: float = SILENCE,
+    heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
     idle: float | None = None,
     waits: bool = False,
     block: Sequence[str] = (),
@@ -52,7 +52,7 @@ def run_worker(
         lifecycle: The database.
         config: What lists the LLMs.
         concurrency: Calls at once.
-        silence: Seconds after which work of a silent worker is taken over.
+        heartbeat_timeout: Seconds after which work of a silent worker is taken over.
         idle: Seconds without a job after which it ends; None: never.
         waits: Whether to wait where another worker has the database to itself, in place of ending.
         block: Plugins to leave out.
@@ -84,7 +84,7 @@ def run_worker(
             database,
             Models(config),
             concurrency=concurrency or CONCURRENCY,
-            silence=silence,
+            heartbeat_timeout=heartbeat_timeout,
             alone=lock is not None,
             idle=idle,
         )
@@ -190,7 +190,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", help="the YAML file that lists the LLMs")
     parser.add_argument("--lifecycle", help="the database: a path, or postgresql://…")
     parser.add_argument("--concurrency", type=int, help="calls at once")
-    parser.add_argument("--silence", type=float, default=SILENCE, help="seconds until work is taken over")
+    parser.add_argument(
+        "--heartbeat-timeout",
+        type=float,
+        default=HEARTBEAT_TIMEOUT,
+        help="seconds until work of a silent worker is taken over",
+    )
     parser.add_argument("--idle", type=float, help="end after so many seconds without a job")
     parser.add_argument("--plugin-dirs", action="store_true", help="look for routers in directories too")
     parser.add_argument("--settings-from-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -217,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.lifecycle,
             config,
             concurrency=options.concurrency,
-            silence=options.silence,
+            heartbeat_timeout=options.heartbeat_timeout,
             idle=options.idle,
             waits=supervised,
             block=block,

@@ -13,6 +13,7 @@ from llmrouter_lifecycle.errors import BudgetExceededError
 from llmrouter_lifecycle.store import accounts
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_lifecycle.store.jobs import FAILURE_WITHOUT_RETRY, RUNNING, Job, end_job
+from llmrouter_lifecycle.store.leases import Task, hold
 from llmrouter_lifecycle.store.schema import calls, jobs, reservations
 
 Kind = Literal["answer", "judge"]
@@ -83,7 +84,8 @@ class Calls:
         ended: Sequence[Call],
         stopped: dict[str, str],
         wanted: Sequence[tuple[CallKey, float]],
-        owner: str,
+        task: Task,
+        seconds: float = 0.0,
     ) -> State:
         """Record calls that ended, and set credits aside for those that are to begin.
 
@@ -92,10 +94,21 @@ class Calls:
             ended: Calls that ended; what is recorded already stays as it is.
             stopped: LLMs not to be called any more, each with its reason.
             wanted: Calls to begin, each with its expected cost in USD.
-            owner: The worker.
+            task: The task that they belong to.
+            seconds: How long the calls to begin may take.
+
+        Raises:
+            LeaseLostError: The task is another worker's; nothing was recorded.
         """
         with self._database.write() as connection:
             self._database.lock(connection, jobs.name, job.id)
+            changes: dict[str, Any] = {}
+            if ended:
+                # It gets on, so what failed before says nothing about what is left.
+                changes["attempts"] = 0
+            if wanted:
+                changes["deadline"] = self._database.now(connection) + seconds
+            hold(connection, task, **changes)
             self._insert(connection, job, ended)
             row = connection.execute(
                 select(jobs.c.status, jobs.c.stopped, jobs.c.spent).where(jobs.c.id == job.id)
@@ -109,7 +122,7 @@ class Calls:
                 merged = row.stopped
             if row.status != RUNNING:
                 return State(False, merged)
-            refused = self._reserve(connection, job, row.spent, wanted, owner)
+            refused = self._reserve(connection, job, row.spent, wanted, task)
             running = refused is not None
             return State(running, merged, refused or frozenset())
 
@@ -117,12 +130,15 @@ class Calls:
         if not ended:
             return
         done = failed = 0
+        cost = 0.0
         for call in ended:
             new = self._database.insert_missing(connection, calls, [_row(job, call)])
             done += new if call.key.kind == "judge" and call.error is None else 0
             failed += new if call.error is not None else 0
-        # Also what was done twice was paid for.
-        cost = sum(call.cost or 0.0 for call in ended)
+            # A call that was made twice was paid for twice; one that is only recorded twice, because the
+            # answer to the first commit was lost, was not.
+            if new or self._ended(connection, job, call.key) != call.ended:
+                cost += call.cost or 0.0
         connection.execute(
             update(jobs)
             .where(jobs.c.id == job.id)
@@ -140,17 +156,29 @@ class Calls:
             ids = [_reservation(job, call.key) for call in ended]
             connection.execute(delete(reservations).where(reservations.c.id.in_(ids)))
 
+    def _ended(self, connection: Connection, job: Job, key: CallKey) -> float | None:
+        query = select(calls.c.ended).where(
+            calls.c.job == job.id,
+            calls.c.request_index == key.request_index,
+            calls.c.llm == key.llm,
+            calls.c.kind == key.kind,
+        )
+        return connection.scalar(query)
+
     def _reserve(
         self,
         connection: Connection,
         job: Job,
         spent: float,
         wanted: Sequence[tuple[CallKey, float]],
-        owner: str,
+        task: Task,
     ) -> frozenset[CallKey] | None:
         """Set credits aside; returns what must wait, or None where the job ended for lack of credits."""
         if not wanted or not _limited(job):
             return frozenset()
+        # Set aside already, if only the answer to that commit was lost.
+        ids = [_reservation(job, key) for key, _ in wanted]
+        connection.execute(delete(reservations).where(reservations.c.id.in_(ids)))
         lefts: list[tuple[str, float, float]] = []
         if (budget := job.options.get("budget_usd")) is not None:
             held = connection.scalar(select(func.sum(reservations.c.usd)).where(reservations.c.job == job.id))
@@ -170,7 +198,7 @@ class Calls:
                         "org": job.org,
                         "account": job.account,
                         "job": job.id,
-                        "owner": owner,
+                        "owner": task.claim,
                         "usd": usd,
                         "created": time.time(),
                     }
@@ -186,8 +214,6 @@ class Calls:
                 return None
             refused.add(key)
         if rows:
-            ids = [row["id"] for row in rows]
-            connection.execute(delete(reservations).where(reservations.c.id.in_(ids)))
             connection.execute(insert(reservations), rows)
         return frozenset(refused)
 

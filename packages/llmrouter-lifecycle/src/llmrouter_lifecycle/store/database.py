@@ -7,7 +7,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,20 @@ from llmrouter_lifecycle.store.schema import settings
 
 # Seconds that a transaction waits for another one to end.
 LOCK_TIMEOUT = 30
-_JSON: dict[str, Any] = {"json_serializer": encode_json, "json_deserializer": decode_json}
+_COMMON: dict[str, Any] = {
+    "json_serializer": encode_json,
+    "json_deserializer": decode_json,
+    # They hold prompts and answers, and errors reach the log.
+    "hide_parameters": True,
+}
+# So that a server that vanished is an error within a minute, and not a worker that waits for ever.
+_CONNECT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 # Seconds after which a connection is tried before it is used.
 IDLE = 5.0
 
@@ -35,6 +48,7 @@ class Database:
     Args:
         where: The path of an SQLite file, made where it is missing, readable by its owner alone; or a URL
             such as ``postgresql://USER@HOST/NAME``.
+        clock: The time in seconds since 1970; by default the database's own.
 
     Attributes:
         path: The SQLite file, or None.
@@ -43,7 +57,8 @@ class Database:
         StoreError: It cannot be opened, or was made by a later release.
     """
 
-    def __init__(self, where: str | os.PathLike[str]) -> None:
+    def __init__(self, where: str | os.PathLike[str], clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock
         url = _url(where)
         self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         self._name = url.render_as_string(hide_password=True)
@@ -94,6 +109,8 @@ class Database:
 
     def now(self, connection: Connection) -> float:
         """Return the time in seconds since 1970, the same for all machines that share the database."""
+        if self._clock is not None:
+            return self._clock()
         if self.path is None:
             return float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0)
         return time.time()
@@ -216,13 +233,13 @@ def _make_private(path: Path) -> None:
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
-            return _try_doubtful_connections(create_engine(url, **_JSON))
+            return _try_doubtful_connections(create_engine(url, connect_args=_CONNECT, **_COMMON))
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise StoreError(
                 "PostgreSQL needs a package that is not installed; run: "
                 "pip install 'llmrouter-lifecycle[postgresql]'"
             ) from error
-    engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT, "check_same_thread": False}, **_JSON)
+    engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT, "check_same_thread": False}, **_COMMON)
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:

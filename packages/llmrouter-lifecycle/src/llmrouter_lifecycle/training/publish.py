@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from llmrouter.plugin_system.metadata import installed_version
 from llmrouter_lifecycle.errors import ResourceNotFoundError
@@ -14,7 +14,16 @@ from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.store.calls import Calls
 from llmrouter_lifecycle.store.checkpoints import put_checkpoint
 from llmrouter_lifecycle.store.database import Database
-from llmrouter_lifecycle.store.jobs import FAILURE, RUNNING, SUCCESS, Job, Jobs, end_job
+from llmrouter_lifecycle.store.jobs import (
+    FAILURE,
+    FAILURE_WITHOUT_RETRY,
+    RUNNING,
+    SUCCESS,
+    Job,
+    Jobs,
+    end_job,
+)
+from llmrouter_lifecycle.store.leases import Task, end_task
 from llmrouter_lifecycle.store.schema import jobs
 from llmrouter_lifecycle.store.versions import judge_versions, router_versions
 from llmrouter_lifecycle.training.outcome import Outcome, outcome_of
@@ -23,28 +32,45 @@ from llmrouter_lifecycle.training.outcome import Outcome, outcome_of
 FEW = 50
 
 
-def publish(database: Database, models: Models, job: Job) -> None:
-    """Train on what a job's calls amount to, and end the job.
+@dataclass(frozen=True)
+class Ground:
+    """What a router is trained on.
+
+    Attributes:
+        outcome: What the calls amount to.
+        score_range: Of the judge.
+        candidates: The LLMs that are left.
+    """
+
+    outcome: Outcome
+    score_range: tuple[float, float]
+    candidates: dict[str, dict[str, Any]]
+
+
+class Fit(NamedTuple):
+    """A trained router: its checkpoint, its summary, and what it was trained on."""
+
+    checkpoint: bytes
+    summary: dict[str, Any]
+    trained: dict[str, Any]
+
+
+def ground_of(database: Database, models: Models, job: Job) -> Ground:
+    """Return what the calls of a job amount to.
 
     Raises:
-        LLMRouterError: The router cannot be trained, or is not there any more.
+        LLMRouterError: The judge is not there any more, or cannot be made.
     """
     judge_version = judge_versions(database).get(job.org, job.judge, job.judge_version)
     judge = create_judge(judge_version.spec, trusted=True)
     requests = Jobs(database).requests(job)
     outcome = outcome_of(job, judge, requests, Calls(database).of(job))
-    if not outcome.llms:
-        _end(database, job, FAILURE, _nothing(outcome), {"llms": outcome.told})
-        return
     candidates = {llm: _candidate(models, job, llm) for llm in outcome.llms}
-    checkpoint, summary, trained = fit(outcome.rows, candidates, job.options["seed"])
-    _publish(database, job, outcome, (judge.min_score, judge.max_score), checkpoint, summary, trained)
+    return Ground(outcome, (judge.min_score, judge.max_score), candidates)
 
 
-def fit(
-    rows: list[dict[str, Any]], candidates: dict[str, dict[str, Any]], seed: int
-) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
-    """Train a ``paretorouter``; returns its checkpoint, its summary and what it was trained on.
+def fit(rows: list[dict[str, Any]], candidates: dict[str, dict[str, Any]], seed: int) -> Fit:
+    """Train a ``paretorouter``.
 
     Raises:
         LLMRouterError: It cannot be trained on these rows.
@@ -54,7 +80,7 @@ def fit(
     checkpoint = train(rows, candidates, {"seed": seed})
     router = ParetoRouter.from_checkpoint(checkpoint, candidates)
     few = len({row["id"] for row in rows}) < FEW
-    return checkpoint, router.summary, {"fallback_to_means": few, **router.trained}
+    return Fit(checkpoint, router.summary, {"fallback_to_means": few, **router.trained})
 
 
 def spec_of(
@@ -101,25 +127,35 @@ def spec_of(
     }
 
 
-def _publish(
-    database: Database,
-    job: Job,
-    outcome: Outcome,
-    score_range: tuple[float, float],
-    checkpoint: bytes,
-    summary: dict[str, Any],
-    trained: dict[str, Any],
-) -> None:
+def publish(database: Database, task: Task, job: Job, ground: Ground, fitted: Fit | None) -> None:
+    """Publish a trained router as the next version and end its job, in one transaction.
+
+    Args:
+        database: Where they are.
+        task: The last one of the job.
+        job: The job.
+        ground: What the router was trained on.
+        fitted: The router; None where no LLM is left to train on.
+
+    Raises:
+        LeaseLostError: The task is another worker's; nothing was published.
+    """
+    outcome = ground.outcome
     with database.write() as connection:
         database.lock(connection, jobs.name, job.id)
+        end_task(connection, task)
         if connection.scalar(select(jobs.c.status).where(jobs.c.id == job.id)) != RUNNING:
             return
-        digest = put_checkpoint(database, connection, job.org, checkpoint)
-        spec = spec_of(job, outcome, score_range, digest, summary, trained)
+        if fitted is None:
+            _end(connection, job, FAILURE, _nothing(outcome), {"llms": outcome.told})
+            return
+        summary, trained = fitted.summary, fitted.trained
+        digest = put_checkpoint(database, connection, job.org, fitted.checkpoint)
+        spec = spec_of(job, outcome, ground.score_range, digest, summary, trained)
         try:
             version = router_versions(database).add_version(connection, job.org, job.router, spec)
         except ResourceNotFoundError as error:
-            end_job(connection, job.id, "FAILURE_WITHOUT_RETRY", f"{error}; it was deleted meanwhile")
+            end_job(connection, job.id, FAILURE_WITHOUT_RETRY, f"{error}; it was deleted meanwhile")
             return
         results = {
             "llms": outcome.told,
@@ -131,16 +167,12 @@ def _publish(
             "fallback_to_means": bool(trained.get("fallback_to_means", False)),
             "notes": _notes(trained),
         }
-        connection.execute(
-            update(jobs).where(jobs.c.id == job.id).values(results=results, updated=time.time())
-        )
-        end_job(connection, job.id, SUCCESS, None)
+        _end(connection, job, SUCCESS, None, results)
 
 
-def _end(database: Database, job: Job, status: str, error: str, results: dict[str, Any]) -> None:
-    with database.write() as connection:
-        connection.execute(update(jobs).where(jobs.c.id == job.id).values(results=results))
-        end_job(connection, job.id, status, error)
+def _end(connection: Connection, job: Job, status: str, error: str | None, results: dict[str, Any]) -> None:
+    connection.execute(update(jobs).where(jobs.c.id == job.id).values(results=results))
+    end_job(connection, job.id, status, error)
 
 
 def _nothing(outcome: Outcome) -> str:

@@ -5,37 +5,57 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from llmrouter_lifecycle.store.calls import Call, CallKey, Calls, State
+from llmrouter_lifecycle.store.calls import Call, CallKey, Calls
 from llmrouter_lifecycle.store.jobs import Job
+from llmrouter_lifecycle.store.leases import Task
+from llmrouter_lifecycle.training.persistence import Persistence
 
 # Seconds until credits are asked for again that calls in flight may leave over.
 PAUSE = 0.05
 
 
+class _Wanted(NamedTuple):
+    key: CallKey
+    usd: float
+    seconds: float
+    granted: asyncio.Future[bool]
+
+
+_Ended = tuple[Call, "asyncio.Future[None]"]
+
+
 class Recorder:
-    """Records the calls that one worker makes for one job.
+    """Records the calls of one task; while the database is away, they wait in memory.
+
+    Args:
+        calls: Where they are recorded.
+        job: The job.
+        task: The task.
+        persist: Runs what writes until the database answers.
 
     Attributes:
         running: Whether the job still runs.
         stopped: LLMs that are not called any more, each with its reason.
     """
 
-    def __init__(self, calls: Calls, job: Job, owner: str) -> None:
+    def __init__(self, calls: Calls, job: Job, task: Task, persist: Persistence) -> None:
         self._calls = calls
         self._job = job
-        self._owner = owner
+        self._task = task
+        self._persist = persist
+        self._begun = False
         self._limited = job.options.get("budget_usd") is not None or job.payer.budget_usd is not None
         self.running = True
         self.stopped: dict[str, str] = dict(job.stopped)
-        self._ended: list[tuple[Call, asyncio.Future[None]]] = []
-        self._wanted: list[tuple[CallKey, float, asyncio.Future[bool]]] = []
+        self._ended: list[_Ended] = []
+        self._wanted: list[_Wanted] = []
         self._something = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Recorder]:
-        """Commit in the background until the end of the block; a failure to commit ends the block."""
+        """Commit in the background until the end of the block, which an error other than an outage ends."""
         task = asyncio.create_task(self._run())
         try:
             yield self
@@ -48,14 +68,21 @@ class Recorder:
         """Whether a call is still to be made; answers of an LLM that was stopped meanwhile still count."""
         return self.running and (key.kind == "judge" or key.llm not in self.stopped)
 
-    async def begin(self, key: CallKey, usd: float | None) -> bool:
-        """Wait until there are credits for a call; returns whether it may be made."""
+    async def begin(self, key: CallKey, usd: float | None, seconds: float) -> bool:
+        """Wait until there are credits for a call; returns whether it may be made.
+
+        Args:
+            key: The call.
+            usd: What it is expected to cost.
+            seconds: How long it may take.
+        """
         while self.may_begin(key):
-            if not self._limited:
+            # The first call of a task is declared, for who finds it left by a dead worker.
+            if not self._limited and self._begun:
                 return True
             # A price that is unknown is refused with a budget before the job begins.
             granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            self._wanted.append((key, usd or 0.0, granted))
+            self._wanted.append(_Wanted(key, usd or 0.0, seconds, granted))
             self._something.set()
             if await granted:
                 return self.may_begin(key)
@@ -82,38 +109,32 @@ class Recorder:
             self._something.clear()
             ended, self._ended = self._ended, []
             wanted, self._wanted = self._wanted, []
-            # Not to be broken off: what is committed must be known to be.
-            await asyncio.shield(self._commit(ended, wanted))
+            await self._commit(ended, wanted)
 
-    async def _commit(
-        self,
-        ended: list[tuple[Call, asyncio.Future[None]]],
-        wanted: list[tuple[CallKey, float, asyncio.Future[bool]]],
-    ) -> None:
+    async def _commit(self, ended: list[_Ended], wanted: list[_Wanted]) -> None:
         try:
-            state = await asyncio.to_thread(
+            state = await self._persist(
                 self._calls.record,
                 self._job,
                 [call for call, _ in ended],
                 dict(self.stopped),
-                [(key, usd) for key, usd, _ in wanted],
-                self._owner,
+                [(call.key, call.usd) for call in wanted],
+                self._task,
+                max((call.seconds for call in wanted), default=0.0),
             )
-        except BaseException as error:
+        except Exception as error:  # the database's or ours: whoever waits is told
             futures: list[asyncio.Future[Any]] = [future for _, future in ended]
-            futures += [future for *_, future in wanted]
+            futures += [call.granted for call in wanted]
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
             return
-        self._take(state)
+        self.running = self.running and state.running
+        self.stopped.update(state.stopped)
+        self._begun = self._begun or bool(wanted)
         for _, committed in ended:
             if not committed.done():
                 committed.set_result(None)
-        for key, _, granted in wanted:
-            if not granted.done():
-                granted.set_result(state.running and key not in state.refused)
-
-    def _take(self, state: State) -> None:
-        self.running = self.running and state.running
-        self.stopped.update(state.stopped)
+        for call in wanted:
+            if not call.granted.done():
+                call.granted.set_result(state.running and call.key not in state.refused)

@@ -20,6 +20,7 @@ from llmrouter_lifecycle.judges.rubric import RubricJudge
 from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.store.calls import Call, CallKey
 from llmrouter_lifecycle.training.estimate import Estimator
+from llmrouter_lifecycle.training.in_hand import InHand, Limits
 from llmrouter_lifecycle.training.recorder import Recorder
 from llmrouter_lifecycle.training.requests import parameters_of
 
@@ -73,6 +74,8 @@ class Shard:
         judge: Judge,
         recorder: Recorder,
         slots: Slots,
+        in_hand: InHand,
+        limits: Limits,
         requests: Mapping[int, dict[str, Any]],
         known: Mapping[CallKey, Call],
     ) -> None:
@@ -80,6 +83,8 @@ class Shard:
         self._judge = judge
         self._recorder = recorder
         self._slots = slots
+        self._in_hand = in_hand
+        self._limits = limits
         self._requests = requests
         self._known = known
         self._estimator = Estimator(models, judge)
@@ -92,7 +97,8 @@ class Shard:
 
         Raises:
             JudgeStoppedError: The judge's LLM refuses all calls.
-            SQLAlchemyError: The database failed.
+            LeaseLostError: Another worker took the task over.
+            SQLAlchemyError: The database refuses a call, however often it is written.
         """
         self._ahead = {llm: asyncio.Semaphore(AHEAD) for llm in llms}
         pairs = [
@@ -122,9 +128,11 @@ class Shard:
             return None
         try:
             async with self._slots.of(llm):
-                if not await self._recorder.begin(key, self._estimator.answer(request, llm)):
+                seconds = self._limits.answer(llm)
+                if not await self._recorder.begin(key, self._estimator.answer(request, llm), seconds):
                     return None
-                call, useless = await self._call(key, request)
+                with self._in_hand.step(seconds):
+                    call, useless = await self._call(key, request)
                 await self._recorder.end(call, stop=useless)
                 return call
         except ConfigError as error:
@@ -158,10 +166,13 @@ class Shard:
         key = CallKey(index, llm, "judge")
         asks = self._judge.model if isinstance(self._judge, RubricJudge) else None
         async with self._slots.of(asks) if asks else contextlib.nullcontext():
-            if not await self._recorder.begin(key, self._estimator.judging(request) if asks else 0.0):
+            seconds = self._limits.judging(self._judge)
+            usd = self._estimator.judging(request) if asks else 0.0
+            if not await self._recorder.begin(key, usd, seconds):
                 return
             try:
-                judgement, asked = await judge_answer(self._judge, request, answer)
+                with self._in_hand.step(seconds):
+                    judgement, asked = await judge_answer(self._judge, request, answer)
             except JudgementError as error:
                 call = Call(key, error=str(error), error_status=error.upstream_status, cost=error.cost)
                 if error.upstream_status in USELESS or isinstance(error, JudgeGivenUpError):
