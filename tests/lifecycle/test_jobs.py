@@ -300,8 +300,13 @@ def test_a_budget_is_kept_and_ends_the_job(
     assert job.progress is not None
     assert 0 < job.progress.spent_usd <= budget
     assert 0 < len(upstream.requests) < 200
-    with pytest.raises(ConflictError):
-        client.routers.retry_training_job(job)
+    # More money lets it go on where it stopped.
+    done = len(upstream.requests)
+    again = client.routers.retry_training_job(job, budget_usd=100)
+    assert (again.status, again.error_message, again.retry_count) == ("RUNNING", None, 1)
+    work(client)
+    assert client.routers.poll_training_job(job).status == "SUCCESS"
+    assert len(upstream.requests) == 200 > done
 
 
 def test_a_budget_that_suffices_changes_nothing(client: Client, router: Any, judge: Any, work: Work) -> None:
@@ -347,6 +352,15 @@ def test_a_cancelled_job_makes_no_more_calls(
     # Those under way, and those that began before the next commit said so.
     assert len(upstream.requests) <= 30 + 16
     assert client.routers.cancel_training_job(job) == found
+    # It goes on where it was cancelled.
+    upstream.script = answer
+    assert client.routers.retry_training_job(job).status == "RUNNING"
+    with pytest.raises(ConflictError, match="RUNNING"):
+        client.routers.retry_training_job(job)
+    work(client)
+    found = client.routers.poll_training_job(job)
+    assert (found.status, found.retry_count) == ("SUCCESS", 1)
+    assert len(upstream.requests) <= 200 + 16
 
 
 def test_jobs_are_listed_and_deleted(client: Client, router: Any, judge: Any) -> None:

@@ -130,9 +130,11 @@ class AsyncRoutersClient:
         """Let no further calls be made for a job."""
         return await asyncio.to_thread(self._client.cancel_training_job, job_name)
 
-    async def retry_training_job(self, job_name: RouterTrainingJob | str) -> RouterTrainingJob:
-        """Let a job whose status is ``FAILURE`` do what is missing."""
-        return await asyncio.to_thread(self._client.retry_training_job, job_name)
+    async def retry_training_job(
+        self, job_name: RouterTrainingJob | str, *, budget_usd: float | None = None
+    ) -> RouterTrainingJob:
+        """Run a job that failed or was cancelled again: it does what is missing."""
+        return await asyncio.to_thread(self._client.retry_training_job, job_name, budget_usd=budget_usd)
 
     async def delete_training_job(self, job_name: RouterTrainingJob | str) -> None:
         """Delete a job that has ended, with all texts."""

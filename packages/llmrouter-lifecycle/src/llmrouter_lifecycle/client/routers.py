@@ -227,13 +227,20 @@ class RoutersClient:
         """Let no further calls be made for a job; one that has ended stays as it is."""
         return self._job("POST", f"/router_training_jobs/{_id(job_name)}:cancel")
 
-    def retry_training_job(self, job_name: RouterTrainingJob | str) -> RouterTrainingJob:
-        """Let a job whose status is ``FAILURE`` do what is missing.
+    def retry_training_job(
+        self, job_name: RouterTrainingJob | str, *, budget_usd: float | None = None
+    ) -> RouterTrainingJob:
+        """Run a job that failed or was cancelled again: it does what is missing.
+
+        Args:
+            job_name: The job.
+            budget_usd: What it may spend in all, in USD; by default what it might before.
 
         Raises:
-            ConflictError: It has another status.
+            ConflictError: It runs, or has succeeded.
         """
-        return self._job("POST", f"/router_training_jobs/{_id(job_name)}:retry")
+        body = {} if budget_usd is None else {"budgetUsd": budget_usd}
+        return self._job("POST", f"/router_training_jobs/{_id(job_name)}:retry", body)
 
     def delete_training_job(self, job_name: RouterTrainingJob | str) -> None:
         """Delete a job that has ended, with all texts; versions that it published stay.

@@ -109,12 +109,13 @@ def cancel(job: str, place: Place) -> None:
 
 @jobs.command()
 @click.argument("job")
+@click.option("--budget", type=click.FloatRange(min=0), help="What it may spend in all from now on, in USD.")
 @click.option("--detach", is_flag=True, help="Leave it to a worker, and return at once.")
 @place_options
-def retry(job: str, detach: bool, place: Place) -> int:
-    """Let a job whose status is FAILURE do what is missing."""
+def retry(job: str, budget: float | None, detach: bool, place: Place) -> int:
+    """Let a job that failed or was cancelled do what is missing."""
     with place.client() as client:
-        again = client.routers.retry_training_job(job)
+        again = client.routers.retry_training_job(job, budget_usd=budget)
         if not detach:
             again = _watch(client, again)
         show(again, True)

@@ -107,8 +107,16 @@ def cancel_job(home: Home, caller: Caller, query: Mapping[str, Any], body: Mappi
 
 
 def retry_job(home: Home, caller: Caller, query: Mapping[str, Any], body: Mapping[str, Any], id: str) -> Any:
-    """Let a failed job do what is missing."""
-    return job_json(home.jobs.retry(caller.org, id))
+    """Let a job that failed or was cancelled do what is missing; ``budgetUsd`` changes its budget."""
+    job = home.jobs.get(caller.org, id)
+    changes: dict[str, Any] = {}
+    if "budgetUsd" in body:
+        changes["budget_usd"] = _budget(body)
+    if job.account == caller.key:
+        # It may have been raised meanwhile.
+        changes["account_budget_usd"] = caller.budget_usd
+    _check_priced({**job.options, **changes})
+    return job_json(home.jobs.retry(caller.org, id, changes))
 
 
 def delete_job(home: Home, caller: Caller, query: Mapping[str, Any], body: Mapping[str, Any], id: str) -> Any:
@@ -148,11 +156,6 @@ def _called(home: Home, caller: Caller, version: Version, llms: list[str]) -> li
 
 
 def _options(body: Mapping[str, Any]) -> dict[str, Any]:
-    budget = body.get("budgetUsd")
-    if budget is not None and not is_number(budget):
-        raise InvalidParameterError(
-            f"budgetUsd: expected a number from 0, found {shown(budget)}", param="budgetUsd"
-        )
     seed = body.get("seed", 0)
     if type(seed) is not int or not 0 <= seed <= LAST_SEED:
         raise InvalidParameterError(
@@ -164,7 +167,16 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
             f"retentionDays: expected a number from 0 to {MOST_DAYS}, or null for ever, found {shown(days)}",
             param="retentionDays",
         )
-    return {"budget_usd": budget, "seed": seed, "retention_days": days}
+    return {"budget_usd": _budget(body), "seed": seed, "retention_days": days}
+
+
+def _budget(body: Mapping[str, Any]) -> float | None:
+    budget: float | None = body.get("budgetUsd")
+    if budget is not None and not is_number(budget):
+        raise InvalidParameterError(
+            f"budgetUsd: expected a number from 0, found {shown(budget)}", param="budgetUsd"
+        )
+    return budget
 
 
 def _check_priced(options: Mapping[str, Any]) -> None:

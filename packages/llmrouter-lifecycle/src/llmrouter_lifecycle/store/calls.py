@@ -208,7 +208,7 @@ class Calls:
             short = next((what for what, left, held in lefts if not held and left < usd), None)
             if short is not None:
                 error = BudgetExceededError(
-                    f"{short} does not suffice for what is left to do; start a job with a higher one"
+                    f"{short} does not suffice for what is left to do; raise it and retry the job"
                 )
                 end_job(connection, job.id, FAILURE_WITHOUT_RETRY, str(error))
                 return None

@@ -18,8 +18,9 @@ from llmrouter_lifecycle.store.schema import calls, jobs, requests, reservations
 
 RUNNING = "RUNNING"
 SUCCESS = "SUCCESS"
-# `retry` may help.
+# Trying again may help.
 FAILURE = "FAILURE"
+# Trying again fails likewise, unless something changes first: a budget, a decision to cancel.
 FAILURE_WITHOUT_RETRY = "FAILURE_WITHOUT_RETRY"
 
 # Jobs made by this release. Counts up when another release could not finish them rightly.
@@ -129,17 +130,24 @@ class Jobs:
             end_job(connection, id, status, error)
             return self._get(connection, org, id)
 
-    def retry(self, org: str, id: str) -> Job:
-        """Let a failed job run again: what succeeded stays, what failed or is missing is done anew.
+    def retry(self, org: str, id: str, options: dict[str, Any] | None = None) -> Job:
+        """Run a failed or cancelled job again: what succeeded stays, what failed or is missing is done.
+
+        Args:
+            org: The organisation.
+            id: The job.
+            options: Those to change.
 
         Raises:
-            ConflictError: It has not failed, or cannot be retried.
+            ConflictError: It runs, has succeeded, or its requests were deleted.
         """
         with self._database.write() as connection:
             self._database.lock(connection, jobs.name, id)
             job = self._get(connection, org, id)
-            if job.status != FAILURE:
-                raise ConflictError(f"the job {id!r} is {job.status}; only one that is {FAILURE} is retried")
+            if job.status not in (FAILURE, FAILURE_WITHOUT_RETRY):
+                raise ConflictError(
+                    f"the job {id!r} is {job.status}; only one that failed or was cancelled can be retried"
+                )
             if job.texts_deleted:
                 raise ConflictError(f"the requests of the job {id!r} were deleted; start a new one")
             connection.execute(delete(calls).where(calls.c.job == id, calls.c.error.is_not(None)))
@@ -160,6 +168,7 @@ class Jobs:
                     retries=job.retries + 1,
                     updated=time.time(),
                     program=PROGRAM,
+                    options={**job.options, **(options or {})},
                 )
             )
             return self._get(connection, org, id)
