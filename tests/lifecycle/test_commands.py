@@ -78,7 +78,7 @@ def test_a_router_s_life_on_the_command_line(invoke: Invoke, start: list[str]) -
     assert invoke("routers", "list").json == []
 
 
-def test_a_detached_job_is_cancelled(invoke: Invoke, start: list[str]) -> None:
+def test_a_detached_job_is_cancelled_and_retried(invoke: Invoke, start: list[str]) -> None:
     invoke("routers", "create", "r", "--base-model", "local/dear")
     invoke("judges", "create", "j", "--spec", "numeric")
     started = invoke(*start, "--detach")
@@ -87,9 +87,11 @@ def test_a_detached_job_is_cancelled(invoke: Invoke, start: list[str]) -> None:
     assert cancelled["status"] == "FAILURE_WITHOUT_RETRY"
     assert invoke("jobs", "show", started.json["id"]).json == cancelled
     assert invoke("jobs", "wait", started.json["id"]).status == 1
+    again = invoke("jobs", "retry", started.json["id"], "--budget", "5")
+    assert (again.status, again.json["status"], again.json["retry_count"]) == (0, "SUCCESS", 1)
     refused = invoke("jobs", "retry", started.json["id"])
     assert (refused.status, refused.out) == (1, "")
-    assert "only one that is FAILURE is retried" in refused.err
+    assert "only one that failed or was cancelled can be retried" in refused.err
 
 
 def test_judges_on_the_command_line(invoke: Invoke) -> None:
