@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +21,7 @@ from llmrouter_lifecycle.store.schema import reservations, tasks
 from llmrouter_lifecycle.store.workers import Workers
 from llmrouter_lifecycle.training.in_hand import Limits
 from llmrouter_lifecycle.training.persistence import Backoff
-from llmrouter_lifecycle.training.publish import Ground, publish
+from llmrouter_lifecycle.training.publish import Ground, fit, publish
 from llmrouter_testing.upstream import Upstream
 from tests.lifecycle.conftest import home_of, requests
 
@@ -255,47 +253,45 @@ def test_credits_of_a_lost_task_are_released(home: Home, found: Workers, clock: 
     assert held() == 0
 
 
-def test_a_judge_that_hangs_ends_its_own_job_and_no_other(
-    client: Client, work: Callable[..., None], upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+def test_training_that_hangs_ends_its_own_job_and_no_other(
+    client: Client,
+    work: Callable[..., None],
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llmrouter_lifecycle.training.in_hand.SLACK", 0.0)
-    monkeypatch.setattr("llmrouter_lifecycle.training.in_hand.JUDGE_SECONDS", 0.5)
-    home = home_of(client)
-    client.judges.create_judge("hangs", "python:tests.lifecycle.test_leases:hang")
+    released = threading.Event()
+    hung = []
+
+    def hangs(rows: list[Any], candidates: Any, seed: int) -> Any:
+        if len(rows) == 1:
+            hung.append(rows)
+            released.wait(60)
+        return fit(rows, candidates, seed)
+
+    monkeypatch.setattr("llmrouter_lifecycle.training.runner.fit", hangs)
+    # Long enough for the other job's training on a busy machine.
+    monkeypatch.setattr("llmrouter_lifecycle.training.in_hand.FIT_SECONDS", 4.0)
     client.judges.create_judge("j", "numeric")
     client.routers.create_router("r", "local/dear")
-    bad = client.routers.run_training_job("r", "hangs", ["local/dear"], requests(1))
-    good = client.routers.run_training_job("r", "j", ["local/dear"], requests(60))
-    _released.clear()
+    bad = client.routers.run_training_job("r", "j", ["local/dear"], requests(1))
+    good = client.routers.run_training_job("r", "j", ["local/dear"], requests(10))
     try:
-        started = time.monotonic()
-        work(client, alone=False, heartbeat_timeout=3, backoff=Backoff(0.01, 0.05))
-        assert time.monotonic() - started < 60
+        work(client, heartbeat_timeout=3, backoff=Backoff(0.01, 0.05))
+        assert not released.is_set()
     finally:
-        _released.set()
+        released.set()
     ended = client.routers.poll_training_job(bad)
     assert ended.status == "FAILURE"
     assert "did not end within its time limit" in (ended.error_message or "")
+    assert len(hung) == ATTEMPTS
     assert client.routers.poll_training_job(good).status == "SUCCESS"
-    # Its answer was asked for once.
-    assert len(upstream.requests) == 61
-    assert home.calls.of(job_of(home))
+    assert len(upstream.requests) == 11
 
 
-_released = threading.Event()
-
-
-def hang(request: Any, response: Any) -> float:
-    _released.wait(60)
-    return 1.0
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), list(itertools.product(["fit_seconds", "judge_seconds"], [0, -1, "x", True]))
-)
-def test_limits_that_are_none_are_refused(catalogue: dict[str, Any], key: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=rf"lifecycle\.{key}"):
-        Limits(Models({**catalogue, "lifecycle": {key: value}}), 16)
+@pytest.mark.parametrize("value", [0, -1, "x", True])
+def test_a_limit_that_is_none_is_refused(catalogue: dict[str, Any], value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"lifecycle\.fit_seconds"):
+        Limits(Models({**catalogue, "lifecycle": {"fit_seconds": value}}), 16)
 
 
 def test_a_call_may_wait_for_its_turn_and_a_judge_asks_twice(catalogue: dict[str, Any]) -> None:

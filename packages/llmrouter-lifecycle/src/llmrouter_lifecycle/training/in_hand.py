@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 
 from llmrouter.config import config_error
 from llmrouter.models.judge import Judge
+from llmrouter_lifecycle.judges.foreign import SECONDS, TIMEOUT
 from llmrouter_lifecycle.judges.rubric import RubricJudge
 from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.store.leases import Task
 
-# Seconds that the training of a router, and a judge that asks no LLM, may take, unless the configuration
-# says otherwise.
+# Seconds that the training of a router may take, unless the configuration says otherwise.
 FIT_SECONDS = 3600.0
-JUDGE_SECONDS = 300.0
+# How many judgements of other people's code may take their time before one has its turn.
+JUDGEMENTS = 100
 # Seconds that a step may take longer than what bounds it, on a machine that is busy.
 SLACK = 60.0
 
@@ -63,21 +64,20 @@ class Limits:
     """How long the steps of tasks may take, in seconds.
 
     Args:
-        models: Whose configuration may set ``lifecycle.fit_seconds`` and ``lifecycle.judge_seconds``.
+        models: Whose configuration may set ``lifecycle.fit_seconds``.
         concurrency: Calls at once.
 
     Attributes:
         fit: The training of a router.
 
     Raises:
-        ConfigError: One of them is no number above 0.
+        ConfigError: That is no number above 0.
     """
 
     def __init__(self, models: Models, concurrency: int) -> None:
         self._models = models
         self._concurrency = concurrency
-        self.fit = _seconds(models, "fit_seconds", FIT_SECONDS)
-        self._judge = _seconds(models, "judge_seconds", JUDGE_SECONDS)
+        self.fit = _fit_seconds(models)
 
     def answer(self, llm: str) -> float:
         """Return how long a call of an LLM may take, with waiting for its service's turn."""
@@ -88,14 +88,17 @@ class Limits:
         return waiting + self._models.client.timeout + SLACK
 
     def judging(self, judge: Judge) -> float:
-        """Return how long a judge may take for an answer; one that asks an LLM asks twice at most."""
-        return 2 * self.answer(judge.model) if isinstance(judge, RubricJudge) else self._judge + SLACK
+        """Return how long a judge may take for an answer, with waiting for its turn."""
+        if isinstance(judge, RubricJudge):
+            # It asks twice at most.
+            return 2 * self.answer(judge.model)
+        return JUDGEMENTS * float(judge.spec.get(TIMEOUT, SECONDS)) + SLACK
 
 
-def _seconds(models: Models, key: str, default: float) -> float:
-    section = models.config.get("lifecycle") or {}
-    value = section.get(key, default) if isinstance(section, dict) else default
+def _fit_seconds(models: Models) -> float:
+    section = models.config.get("lifecycle")
+    value = section.get("fit_seconds", FIT_SECONDS) if isinstance(section, dict) else FIT_SECONDS
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         problem = f"expected a number of seconds above 0, found {value!r}"
-        raise config_error(models.source, ["lifecycle", key], problem)
+        raise config_error(models.source, ["lifecycle", "fit_seconds"], problem)
     return float(value)
