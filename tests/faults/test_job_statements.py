@@ -98,4 +98,6 @@ def test_each_statement_alone_may_fail_once_and_for_a_while(live: Live) -> None:
     assert len(kinds) > 25
     for kind in kinds:
         for fails in (Once(kind), Outage(kind, OUTAGE)):
-            assert live(fails).failures, kind
+            faulty = live(fails)
+            # Some statements come only if a worker is slow, as the one that renews a lease.
+            assert faulty.failures or kind not in faulty.kinds, kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -205,7 +206,10 @@ def test_a_job_with_a_bad_judge_ends_and_so_does_that_of_others(
         bad, good = client.routers.poll_training_job(jobs[0]), other.routers.poll_training_job(jobs[1])
     assert (bad.status, good.status) == ("FAILURE", "SUCCESS")
     if function == "hangs":
-        assert f"took longer than 0.1 s {PATIENCE} times" in str(bad.error_message)
+        # Others may have been under way already.
+        counted = re.search(r"took longer than 0.1 s (\d+) times", str(bad.error_message))
+        assert counted, bad.error_message
+        assert int(counted[1]) >= PATIENCE
     else:
         assert "no LLM is left to train on" in str(bad.error_message)
 
