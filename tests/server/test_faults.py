@@ -348,7 +348,7 @@ def test_a_client_that_reads_nothing_is_given_up(serve: Serve, raw_upstream: Sta
             connection.sendall(event("x" * 100_000))
 
     raw = raw_upstream(flood)
-    serving = serve({"one": {"api_endpoint": raw.url}}, idle_seconds=0.3, max_answer_bytes=1 << 30)
+    serving = serve({"one": {"api_endpoint": raw.url}}, send_seconds=0.3, max_answer_bytes=1 << 30)
     body = json.dumps({"messages": MESSAGES, "stream": True}).encode()
     with socket.create_connection(("127.0.0.1", serving.port)) as client:
         client.sendall(

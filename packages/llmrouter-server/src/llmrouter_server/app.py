@@ -24,8 +24,9 @@ from llmrouter_server.auth import allow, is_loopback_host
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.gateway import Gateway
 from llmrouter_server.metrics import GATHER_SECONDS
+from llmrouter_server.peers import CUT, Peers
 from llmrouter_server.routes import Route, Routes
-from llmrouter_server.timing import TimeLimitError, within
+from llmrouter_server.shares import Shares
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +41,22 @@ class Application:
         gateway: What requests are answered with.
         routes: Which handler answers which.
         log: The access log.
+        most_connections: Clients may have so many open at most; None: no bound.
 
     Attributes:
         gateway: May be replaced at any time; a request keeps the one that it began with.
+        peers: Connections of clients.
     """
 
-    def __init__(self, gateway: Gateway, routes: Routes, log: AccessLog) -> None:
+    def __init__(
+        self, gateway: Gateway, routes: Routes, log: AccessLog, most_connections: int | None = None
+    ) -> None:
         self.gateway = gateway
+        self.peers = Peers(most_connections)
         self._routes = routes
         self._log = log
         self._metrics = gateway.metrics
-        self._working = 0
+        self._places = Shares()
         self._tasks: set[asyncio.Task[object]] = set()
         self._ending = False
         self._finished: list[Entry] = []
@@ -88,6 +94,8 @@ class Application:
             finally:
                 request.end_watch()
                 self._tasks.discard(task)
+                if cut := scope.get("state", {}).get(CUT):
+                    entry.error = cut
                 self._finish(request, answer)
                 if span is not None:
                     span.update_name(f"{entry.method} {entry.route}")
@@ -111,7 +119,7 @@ class Application:
                         500, f"The gateway failed; its log tells more of {request.id}.", code="internal_error"
                     )
                 )
-            await answer.send(response, request.gateway.settings.idle_seconds)
+            await answer.send(response)
         finally:
             if response is not None and response.close is not None:
                 response.close()
@@ -122,16 +130,23 @@ class Application:
         self._check_access(request, route)
         if not route.counts:
             return await route.handler(request)
-        if self._working >= request.gateway.settings.max_concurrency:
+        self._take_place(request, answer)
+        return await route.handler(request)
+
+    def _take_place(self, request: Request, answer: Answering) -> None:
+        gateway, key = request.gateway, request.key
+        owners = () if key is None or gateway.keys is None else gateway.keys.sharers(key)
+        places = gateway.settings.max_concurrency
+        if not self._places.may_take(places, owners):
+            whose = "The gateway" if key is None or self._places.taken >= places else f"The key {key.name!r}"
             raise GatewayError(
                 429,
-                "The gateway is working on as many requests as it may; try again.",
+                f"{whose} has as many requests in work as it may; try again.",
                 code="too_many_requests",
                 headers=retry_after(1),
             )
-        self._working += 1
-        answer.counted = True
-        return await route.handler(request)
+        self._places.take(owners)
+        answer.owners = owners
 
     def _check_access(self, request: Request, route: Route) -> None:
         keys = request.gateway.keys
@@ -163,8 +178,8 @@ class Application:
 
     def _finish(self, request: Request, answer: Answering) -> None:
         entry = request.entry
-        if answer.counted:
-            self._working -= 1
+        if answer.owners is not None:
+            self._places.give_back(answer.owners)
         seconds = perf_counter() - request.started
         entry.ms = round(seconds * 1000, 3)
         if answer.started:
@@ -185,24 +200,19 @@ class Answering:
     """The sending of one answer.
 
     Attributes:
-        counted: Whether the request has a place among those that are worked on.
+        owners: For whom a place was taken among the requests in work; None: none was.
         started: When the answer began, by `perf_counter`; 0 before.
     """
 
     def __init__(self, send: Send, entry: Entry) -> None:
         self._send = send
         self._entry = entry
-        self.counted = False
+        self.owners: tuple[str, ...] | None = None
         self.started = 0.0
         self._streams = False
 
-    async def send(self, response: Response, seconds: float) -> None:
-        """Send an answer.
-
-        Args:
-            response: The answer.
-            seconds: How long the client may take nothing of a stream.
-        """
+    async def send(self, response: Response) -> None:
+        """Send an answer; a client that does not take it is cut by the protocol."""
         entry = self._entry
         entry.status = response.status
         headers = [
@@ -223,19 +233,14 @@ class Answering:
         )
         if stream is None:
             return
-        try:
-            async for part in stream:
-                entry.bytes_out += len(part)
-                with within(seconds):
-                    await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        except TimeLimitError:
-            entry.error = "client_too_slow"
-            raise ClientGone from None
+        async for part in stream:
+            entry.bytes_out += len(part)
+            await self._send({"type": "http.response.body", "body": part, "more_body": True})
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def end(self, error: GatewayError) -> None:
         """End the answer with an error, as far as it has come."""
         if not self.started:
-            await self.send(error_response(error), 1)
+            await self.send(error_response(error))
         elif self._streams:
             await self._send({"type": "http.response.body", "body": error.event, "more_body": False})

@@ -30,9 +30,17 @@ class Keys:
         self.path = Path(path)
         self.stamp = stamp_of(self.path)
         self._keys = {key.sha256: key for key in read_keys(path)}
+        self._several_orgs = len({key.org for key in self}) > 1
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._keys.values())
+
+    def sharers(self, key: Key) -> tuple[str, ...]:
+        """Return whose places a request takes: the key's and its organisation's, if there are others."""
+        if len(self._keys) < 2:
+            return ()
+        # Neither a name nor an organisation holds a slash.
+        return (key.name, f"{key.org}/") if self._several_orgs else (key.name,)
 
     def identify(self, authorization: bytes | None) -> Key:
         """Return the key that the header ``Authorization`` bears.

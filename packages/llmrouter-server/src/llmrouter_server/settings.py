@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         idle_seconds: Between two parts of a streamed answer.
         total_seconds: For a request from its arrival to the end of its answer, all attempts included.
         request_seconds: For the client to send the request's body.
+        send_seconds: For the client to take some of its answer, 16 KB or what is left.
         queue_seconds: To wait for a turn at a service that bounds its calls.
         decide_seconds: For the router to decide.
         shutdown_seconds: For running answers to finish when the gateway is stopped.
@@ -34,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         max_cooldown_seconds: The longest of that, and the most of a ``Retry-After`` that is honoured.
         max_attempts: Upstreams called for one request at most.
         max_concurrency: Requests worked on at once by one worker; more are refused.
+        peer_connections: Connections that one peer may have open to one worker; more are refused.
+        trusted_proxies: Addresses and networks that may have any number, beside this machine.
         max_batch: Requests put to the router at once.
         max_request_bytes: Size of a request's body.
         max_job_bytes: Size of the body of a request for a training job.
@@ -47,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     idle_seconds: Seconds = 60
     total_seconds: Seconds = 600
     request_seconds: Seconds = 30
+    send_seconds: Seconds = 30
     queue_seconds: Seconds = 5
     decide_seconds: Seconds = 10
     shutdown_seconds: Seconds = 30
@@ -54,11 +59,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_cooldown_seconds: Seconds = 60
     max_attempts: Count = 3
     max_concurrency: Count = 1024
+    peer_connections: Count = 512
+    trusted_proxies: tuple[str, ...] = ()
     max_batch: Count = 64
     max_request_bytes: Bytes = 10 << 20
     max_job_bytes: Bytes = 64 << 20
     max_answer_bytes: Bytes = 64 << 20
     max_event_bytes: Bytes = 8 << 20
+
+    def __post_init__(self) -> None:
+        for text in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: {error}") from None
+
+    def trusts(self, peer: str) -> bool:
+        """Whether a peer, an address or a network of IPv6, may have any number of connections."""
+        try:
+            found = ipaddress.ip_network(peer)
+        except ValueError:
+            return False
+        if found.is_loopback:
+            return True
+        proxies = [ipaddress.ip_network(text) for text in self.trusted_proxies]
+        # One address of a network of IPv6 that is counted as one peer is enough.
+        return any(found.overlaps(proxy) for proxy in proxies if proxy.version == found.version)
 
 
 def read_settings(config: Mapping[str, Any], source: object = None) -> Settings:

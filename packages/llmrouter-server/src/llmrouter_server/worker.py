@@ -31,7 +31,7 @@ from llmrouter_server.budgets import Budgeting, Budgets
 from llmrouter_server.gateway import Gateway, open_gateway
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.options import ServeOptions, require_lifecycle
-from llmrouter_server.protocol import BoundedProtocol
+from llmrouter_server.protocol import CHECK_TICKS, BoundedProtocol
 from llmrouter_server.service import gateway_routes
 from llmrouter_server.upstream import Upstreams
 
@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 UNUSABLE = 3
 _KEEP_ALIVE_SECONDS = 75
 _KEYS_SECONDS = 1.0
+# More open files than this are not asked for.
+_FILES = 65_536
 _METRICS_SECONDS = 0.25
 # What is left to the server after the time for running answers, to send what ends them.
 _END_SECONDS = 2
@@ -56,6 +58,15 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after connections that do not get on."""
+        if not counter % CHECK_TICKS:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedProtocol):
+                    connection.check(now)
+        return await super().on_tick(counter)
 
 
 class Worker:
@@ -97,7 +108,7 @@ class Worker:
         try:
             gateway = self._open()
             others = () if self._lifecycle is None else self._lifecycle.routes
-            self._app = Application(gateway, gateway_routes(others), log)
+            self._app = Application(gateway, gateway_routes(others), log, most_connections())
             _spare_the_collector()
             server = make_server(self._app, gateway.settings.shutdown_seconds)
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -227,6 +238,22 @@ def let_idle_threads_sleep(environ: MutableMapping[str, str]) -> None:
     when torch is imported.
     """
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def most_connections() -> int | None:
+    """Let this process open as many files as it may; returns how many of them clients may have."""
+    try:
+        import resource
+    except ImportError:  # as on Windows
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > _FILES:
+        hard = max(soft, _FILES)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        soft = hard
+    # The others are for upstreams, one for each request at most, and for files.
+    return max(16, soft // 2)
 
 
 def _lifecycle(options: ServeOptions) -> LifecycleProcess | None:
