@@ -21,9 +21,9 @@ from llmrouter_server.budgets import Budgeting, Budgets
 from llmrouter_server.gateway import Gateway, RouterOption, open_gateway
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.options import listen
+from llmrouter_server.server import Server, make_server
 from llmrouter_server.service import gateway_routes
 from llmrouter_server.upstream import Upstreams
-from llmrouter_server.worker import Server, make_server
 
 if TYPE_CHECKING:
     from llmrouter_server.lifecycle.process import LifecycleProcess

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from llmrouter.errors import ConfigError
+from llmrouter.files import read_file
 
 # Part of every configuration: a section that is empty or left out is an empty mapping.
 SECTIONS = ("data_path", "model_path", "hparam", "metric")
@@ -59,7 +60,7 @@ def line_of(path: Path, key: Sequence[str]) -> int | None:
     """
     try:
         # Tabs may indent JSON, which is YAML otherwise.
-        node = yaml.compose(path.read_text("utf-8").replace("\t", " "), Loader=_Loader)
+        node = yaml.compose(read_file(path).decode("utf-8").replace("\t", " "), Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
     line = None
@@ -83,7 +84,7 @@ def _children(node: object) -> Iterator[tuple[str, yaml.Mark, yaml.Node]]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text("utf-8")
+        text = read_file(path).decode("utf-8")
         config = yaml.load(text, Loader=_Loader)  # noqa: S506 - one of the safe loaders
     except FileNotFoundError:
         raise ConfigError(path, "there is no such file; name the router's YAML file with --config") from None

@@ -1,13 +1,92 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all; read those of a configuration, or what they held before."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
+
+
+class Stamp(NamedTuple):
+    """What changes when a file does.
+
+    Attributes:
+        changed: When it was last written, in nanoseconds.
+        inode: Its number in the file system.
+        size: In bytes.
+    """
+
+    changed: int
+    inode: int
+    size: int
+
+
+def stamp_of(path: str | os.PathLike[str] | int) -> Stamp | None:
+    """Return the stamp of a file; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return Stamp(found.st_mtime_ns, found.st_ino, found.st_size)
+
+
+class _Reading:
+    """What this process reads in place of files, and which files it reads."""
+
+    held: Mapping[str, bytes] = {}
+    noted: dict[str, Stamp] | None = None
+
+
+def read_file(path: str | os.PathLike[str], most: int = -1) -> bytes:
+    """Read a file of a configuration: the configuration itself, data, a checkpoint.
+
+    Args:
+        path: The file.
+        most: Bytes to read at most; -1: all.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    name = os.path.abspath(path)
+    held = _Reading.held.get(name)
+    if held is not None:
+        return held[:most] if most >= 0 else held
+    with open(path, "rb") as stream:
+        if _Reading.noted is not None and (stamp := stamp_of(stream.fileno())) is not None:
+            _Reading.noted.setdefault(name, stamp)
+        return stream.read(most)
+
+
+def hold_files(held: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Have `read_file` return these contents, by absolute path, in place of files; returns those before.
+
+    A process that has to start anew from a configuration that was good is told so what it held.
+    """
+    before, _Reading.held = _Reading.held, dict(held)
+    return before
+
+
+def holds_files() -> bool:
+    """Whether anything is held in place of files."""
+    return bool(_Reading.held)
+
+
+def held_file(path: str | os.PathLike[str]) -> bytes | None:
+    """Return what is held in place of a file; None: nothing is."""
+    return _Reading.held.get(os.path.abspath(path))
+
+
+@contextlib.contextmanager
+def noting_files() -> Iterator[dict[str, Stamp]]:
+    """Note which files `read_file` reads within a block, by absolute path."""
+    before, _Reading.noted = _Reading.noted, {}
+    try:
+        yield _Reading.noted
+    finally:
+        _Reading.noted = before
 
 
 @contextlib.contextmanager

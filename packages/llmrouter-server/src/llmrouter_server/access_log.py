@@ -88,6 +88,9 @@ class AccessLog:
         self._encode = msgspec.json.Encoder().encode
         self._batches: queue.Queue[bytes | Callable[[], None] | None] = queue.Queue(_WAITING)
         self._dropped = 0
+        # Since it could not be written: lines that were lost, and whether one was written in part.
+        self._failing = self._half = False
+        self._lost = 0
         self._thread = threading.Thread(target=self._write, name="access log", daemon=True)
         self._thread.start()
 
@@ -122,15 +125,32 @@ class AccessLog:
             try:
                 if callable(item):
                     item()
-                    continue
-                # Unbuffered, so that the lines of several workers stay whole in one file.
-                self._stream.write(item)
+                else:
+                    self._append(item)
             except OSError as error:
-                logger.warning("The access log cannot be written: %s", error)
+                if not callable(item):
+                    self._lost += item.count(b"\n")
+                # Once, not with every batch for as long as the disk is full.
+                if not self._failing:
+                    logger.error("The access log cannot be written: %s", error)
+                self._failing = True
             if self._dropped:
                 logger.warning("The access log is slow: %d lines were dropped", self._dropped)
                 self._dropped = 0
         self._stream.close()
+
+    def _append(self, lines: bytes) -> None:
+        """Write lines, unbuffered, so that those of several workers stay whole in one file."""
+        if self._half:
+            # What was written of the line before does not spoil this one.
+            lines = b"\n" + lines
+        while lines:
+            written = self._stream.write(lines)
+            self._half = not lines[:written].endswith(b"\n")
+            lines = lines[written:]
+        if self._failing:
+            logger.warning("The access log is written again; %d lines were lost", self._lost)
+            self._failing, self._lost = False, 0
 
     def _open(self) -> BinaryIO:
         if self._path is None:

@@ -51,15 +51,20 @@ class Application:
     def __init__(
         self, gateway: Gateway, routes: Routes, log: AccessLog, most_connections: int | None = None
     ) -> None:
-        self.gateway = gateway
         self.peers = Peers(most_connections)
         self._routes = routes
         self._log = log
         self._metrics = gateway.metrics
+        self.serve(gateway)
         self._places = Shares()
         self._tasks: set[asyncio.Task[object]] = set()
         self._ending = False
         self._finished: list[Entry] = []
+
+    def serve(self, gateway: Gateway) -> None:
+        """Answer what comes from now on with another gateway, and count by its names."""
+        self.gateway = gateway
+        self._metrics.label_by((decider.name for decider in gateway.routers), gateway.candidates)
 
     def tell_metrics(self) -> None:
         """Bring what was gathered into the metrics, which a worker does for the others to read."""

@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from llmrouter.errors import ConfigError
+from llmrouter.files import held_file, stamp_of
 from llmrouter_server.errors import GatewayError
-from llmrouter_server.key_file import Key, Scope, digest_of, read_keys
+from llmrouter_server.key_file import Key, Scope, digest_of, parse_keys, read_keys
 
 __all__ = ["Key", "Keys", "is_loopback_host"]
 
@@ -22,14 +24,27 @@ class Keys:
     Args:
         path: The keys file.
 
+    Attributes:
+        path: The keys file.
+        stamp: What changes when it does; None: the keys are not from the file as it is.
+
     Raises:
         ConfigError: The file cannot be used.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        # Before they are read, so that a change meanwhile is noticed.
         self.stamp = stamp_of(self.path)
-        self._keys = {key.sha256: key for key in read_keys(path)}
+        try:
+            keys = read_keys(path)
+        except ConfigError:
+            # A process that starts anew has the keys that the others still have.
+            held = held_file(path)
+            if held is None:
+                raise
+            self.stamp, keys = None, parse_keys(self.path, held)
+        self._keys = {key.sha256: key for key in keys}
         self._several_orgs = len({key.org for key in self}) > 1
 
     def __iter__(self) -> Iterator[Key]:
@@ -71,15 +86,6 @@ def allow(key: Key, scope: Scope) -> None:
         raise GatewayError(
             403, f"The key {key.name!r} may not do this: it lacks the scope {scope!r}.", code="scope_missing"
         )
-
-
-def stamp_of(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file does; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def is_loopback_host(header: bytes | None) -> bool:

@@ -56,13 +56,24 @@ def read_keys(path: str | os.PathLike[str]) -> list[Key]:
     """
     place = Path(path)
     try:
-        found = msgspec.json.decode(place.read_bytes(), type=list[Key])
+        content = place.read_bytes()
     except FileNotFoundError:
         raise ConfigError(
             place, "there is no such file; make one with: llmrouter keys create NAME --keys-file FILE"
         ) from None
     except OSError as error:
         raise ConfigError(place, f"cannot be read: {error.strerror}") from None
+    return parse_keys(place, content)
+
+
+def parse_keys(place: Path, content: bytes) -> list[Key]:
+    """Read what a keys file holds.
+
+    Raises:
+        ConfigError: It is malformed, or two keys have one name or digest.
+    """
+    try:
+        found = msgspec.json.decode(content, type=list[Key])
     except msgspec.DecodeError as error:
         raise ConfigError(place, f"is not a keys file: {error}") from None
     for field in ("name", "sha256"):

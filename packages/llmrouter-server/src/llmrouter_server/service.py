@@ -80,7 +80,7 @@ async def healthz(request: Request) -> Response:
 async def prometheus(request: Request) -> Response:
     """Tell the metrics, of requests that finished just now too."""
     await asyncio.sleep(2 * GATHER_SECONDS)
-    return Response(request.gateway.metrics.text(), content_type=metrics.CONTENT_TYPE)
+    return Response(await request.gateway.metrics.text(), content_type=metrics.CONTENT_TYPE)
 
 
 async def description(request: Request) -> Response:

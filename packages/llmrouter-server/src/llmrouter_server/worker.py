@@ -1,37 +1,44 @@
 """One process that serves: loads what it needs, serves until it is told to stop, reloads when asked.
 
-``python -m llmrouter_server.worker`` is how the supervisor starts one: the number of the listening socket is
-the argument, the options come as a line of JSON on standard input, and a line on standard output says that it
-is ready.
+``python -m llmrouter_server.worker`` is how the supervisor starts one, with the number of the listening
+socket as the argument; `llmrouter_server.link` says what the two tell each other.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import msgspec
-import uvicorn
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.files import Stamp, hold_files, holds_files, noting_files, stamp_of
 from llmrouter.plugin_system import PluginRegistry, set_plugin_registry
 from llmrouter_server import tracing
 from llmrouter_server.access_log import AccessLog
 from llmrouter_server.app import Application
-from llmrouter_server.auth import Keys, stamp_of
+from llmrouter_server.auth import Keys
 from llmrouter_server.budgets import Budgeting, Budgets
+from llmrouter_server.ending import end_within, ignore_signals, leave_threads
 from llmrouter_server.gateway import Gateway, open_gateway
+from llmrouter_server.link import Counted, Link, Loaded, Ready, Start
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.options import ServeOptions, require_lifecycle
-from llmrouter_server.protocol import CHECK_TICKS, BoundedProtocol
+from llmrouter_server.server import (
+    Server,
+    let_idle_threads_sleep,
+    make_server,
+    most_connections,
+    run,
+    spare_the_collector,
+)
 from llmrouter_server.service import gateway_routes
 from llmrouter_server.upstream import Upstreams
 
@@ -42,31 +49,11 @@ logger = logging.getLogger(__name__)
 
 # Ends a worker that could not start: starting it again would not help.
 UNUSABLE = 3
-_KEEP_ALIVE_SECONDS = 75
 _KEYS_SECONDS = 1.0
-# More open files than this are not asked for.
-_FILES = 65_536
 _METRICS_SECONDS = 0.25
-# What is left to the server after the time for running answers, to send what ends them.
-_END_SECONDS = 2
-
-
-class Server(uvicorn.Server):
-    """The HTTP server; signals are the worker's business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-    async def on_tick(self, counter: int) -> bool:
-        """Look after connections that do not get on."""
-        if not counter % CHECK_TICKS:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, BoundedProtocol):
-                    connection.check(now)
-        return await super().on_tick(counter)
+_REPORT_SECONDS = 1.0
+# A process that was told to end is gone so long after the time for running answers, whatever it does.
+_LATEST_SECONDS = 5.0
 
 
 class Worker:
@@ -75,17 +62,23 @@ class Worker:
     Args:
         options: What the command line asks for.
         ready: Called as soon as requests are answered.
+        link: To the supervisor, if there is one.
+        hung_up: Says whether a SIGHUP came while this process started.
     """
 
     def __init__(
         self,
         options: ServeOptions,
         ready: Callable[[], None] = lambda: None,
+        link: Link | None = None,
+        hung_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._options = options
         self._registry: PluginRegistry | None = None
         self._ready = ready
-        self._metrics = Metrics()
+        self._link = link
+        self._hung_up = hung_up
+        self._metrics = Metrics(link)
         self._lifecycle = _lifecycle(options)
         self._budgets: Budgeting | None = None
         if self._lifecycle is not None:
@@ -94,6 +87,9 @@ class Worker:
             self._budgets = Budgets(options.keys_file)
         self._reloading: asyncio.Task[None] | None = None
         self._again = False
+        # One of its own, which nobody waits for at the end.
+        self._thread = ThreadPoolExecutor(1, "configuration")
+        self._files: dict[str, Stamp] = {}
 
     async def serve(self, listener: socket.socket) -> None:
         """Serve until SIGTERM or SIGINT, and let running answers finish.
@@ -106,14 +102,19 @@ class Worker:
         self._upstreams = Upstreams(self._options.workers)
         log = AccessLog(self._options.access_log)
         try:
+            if self._link is not None:
+                await self._link.open()
             gateway = self._open()
             others = () if self._lifecycle is None else self._lifecycle.routes
             self._app = Application(gateway, gateway_routes(others), log, most_connections())
-            _spare_the_collector()
+            self._tell_loaded()
+            spare_the_collector()
             server = make_server(self._app, gateway.settings.shutdown_seconds)
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self._stop, server)
-            loop.add_signal_handler(signal.SIGHUP, self._hang_up, log)
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up, server, log)
+            if self._hung_up():
+                self._hang_up(server, log)
             watching = loop.create_task(self._watch_keys())
             counting = loop.create_task(self._count())
             announcing = loop.create_task(self._announce(server))
@@ -123,16 +124,42 @@ class Worker:
                     task.cancel()
             self._app.gateway.close()
             self._app.tell_metrics()
+            self._report()
         finally:
+            ignore_signals()
             await self._upstreams.close()
             log.close()
             if self._lifecycle is not None:
                 self._lifecycle.close()
             elif self._budgets is not None:
                 self._budgets.close()
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            if self._link is not None:
+                self._link.close()
             tracing.stop()
 
     def _open(self) -> Gateway:
+        """Read what is served; notes which files say so."""
+        with noting_files() as files:
+            gateway = self._opened()
+        if holds_files():
+            files = {}
+        if gateway.keys is not None and gateway.keys.stamp is not None:
+            files[os.path.abspath(gateway.keys.path)] = gateway.keys.stamp
+        self._files = files
+        return gateway
+
+    def _reopen(self) -> Gateway:
+        """Read it as it is now, not as it was when this process started; where that fails, all stays."""
+        held, files = hold_files({}), self._files
+        try:
+            return self._open()
+        except BaseException:  # whatever it is: what was held before is what goes on being served
+            hold_files(held)
+            self._files = files
+            raise
+
+    def _opened(self) -> Gateway:
         registry, before = self._plugins(), self._registry
         # A router that asks another one, and whoever asks for a judge, look there too.
         set_plugin_registry(registry)
@@ -167,22 +194,27 @@ class Worker:
             registry.announced = self._registry.announced
         return registry
 
-    async def _announce(self, server: uvicorn.Server) -> None:
+    async def _announce(self, server: Server) -> None:
         while not server.started:
             await asyncio.sleep(0.005)
         self._ready()
+        if self._link is not None:
+            self._link.send(Ready())
 
-    def _stop(self, server: uvicorn.Server) -> None:
+    def _stop(self, server: Server) -> None:
+        seconds = self._app.gateway.settings.shutdown_seconds
         if server.should_exit:
             # Asked twice: whoever asks does not want to wait.
             self._app.end_running()
+            seconds = 0
         server.should_exit = True
-        asyncio.get_running_loop().call_later(
-            self._app.gateway.settings.shutdown_seconds, self._app.end_running
-        )
+        asyncio.get_running_loop().call_later(seconds, self._app.end_running)
+        end_within(seconds + _LATEST_SECONDS)
 
-    def _hang_up(self, log: AccessLog) -> None:
+    def _hang_up(self, server: Server, log: AccessLog) -> None:
         log.reopen()
+        if server.should_exit:
+            return
         if self._reloading is not None and not self._reloading.done():
             self._again = True
             return
@@ -190,70 +222,67 @@ class Worker:
 
     async def _reload(self) -> None:
         """Replace what requests are answered with; where that fails, it stays as it was."""
+        loop = asyncio.get_running_loop()
         self._again = True
         while self._again:
             self._again = False
             try:
-                gateway = await asyncio.to_thread(self._open)
+                gateway = await loop.run_in_executor(self._thread, self._reopen)
             except LLMRouterError as error:
                 logger.error("The configuration was not reloaded, the one before stays: %s", error)
                 continue
             except Exception:  # a router may raise anything when it is made, and what is served must go on
                 logger.exception("The configuration was not reloaded, the one before stays")
                 continue
-            before, self._app.gateway = self._app.gateway, gateway
+            before = self._app.gateway
+            self._app.serve(gateway)
+            self._tell_loaded(reloaded=True)
             # Requests that began with it go on with it; its routers' threads end when nothing waits.
-            asyncio.get_running_loop().call_later(before.settings.total_seconds, before.close)
+            loop.call_later(before.settings.total_seconds, before.close)
             logger.warning("The configuration was reloaded")
 
+    def _tell_loaded(self, reloaded: bool = False) -> None:
+        """Tell the supervisor what is served."""
+        if self._link is not None:
+            seconds = self._app.gateway.settings.shutdown_seconds
+            self._link.send(Loaded(self._files, not holds_files(), self._metrics.names, seconds, reloaded))
+
+    def _report(self) -> None:
+        if self._link is not None:
+            self._link.send(Counted(self._metrics.report()))
+
     async def _count(self) -> None:
+        reported = since = 0
         while True:
             self._app.tell_metrics()
+            since += 1
+            if self._metrics.changes != reported and since * _METRICS_SECONDS >= _REPORT_SECONDS:
+                reported, since = self._metrics.changes, 0
+                self._report()
             await asyncio.sleep(_METRICS_SECONDS)
 
     async def _watch_keys(self) -> None:
         """Read the keys file anew when it changes, so that a key is revoked without a signal."""
+        loop = asyncio.get_running_loop()
         tried = None
         while True:
             await asyncio.sleep(_KEYS_SECONDS)
             keys = self._app.gateway.keys
             if keys is None:
                 return
-            stamp = await asyncio.to_thread(stamp_of, keys.path)
+            stamp = await loop.run_in_executor(self._thread, stamp_of, keys.path)
             if stamp in (keys.stamp, tried):
                 continue
             tried = stamp
             try:
-                changed = await asyncio.to_thread(Keys, keys.path)
+                changed = await loop.run_in_executor(self._thread, Keys, keys.path)
             except LLMRouterError as error:
                 logger.error("The keys were not read anew, those before stay: %s", error)
                 continue
             self._app.gateway = self._app.gateway.with_keys(changed)
-
-
-def let_idle_threads_sleep(environ: MutableMapping[str, str]) -> None:
-    """Have the threads of torch sleep while they wait for work, unless the user decided otherwise.
-
-    By default they keep the processors busy meanwhile, which the event loop then has to wait for. It is read
-    when torch is imported.
-    """
-    environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def most_connections() -> int | None:
-    """Let this process open as many files as it may; returns how many of them clients may have."""
-    try:
-        import resource
-    except ImportError:  # as on Windows
-        return None
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or hard > _FILES:
-        hard = max(soft, _FILES)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-        soft = hard
-    # The others are for upstreams, one for each request at most, and for files.
-    return max(16, soft // 2)
+            if changed.stamp is not None:
+                self._files[os.path.abspath(changed.path)] = changed.stamp
+                self._tell_loaded()
 
 
 def _lifecycle(options: ServeOptions) -> LifecycleProcess | None:
@@ -263,49 +292,6 @@ def _lifecycle(options: ServeOptions) -> LifecycleProcess | None:
     from llmrouter_server.lifecycle.process import LifecycleProcess
 
     return LifecycleProcess(options.lifecycle)
-
-
-def _spare_the_collector() -> None:
-    """Keep what is there for good out of every garbage collection, and collect less often.
-
-    Requests leave few cycles behind.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-
-
-def make_server(app: Application, shutdown_seconds: float) -> Server:
-    """Return a server of an application.
-
-    Args:
-        app: The application.
-        shutdown_seconds: How long running answers may take when it stops.
-    """
-    return Server(
-        uvicorn.Config(
-            app,
-            http=BoundedProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=int(shutdown_seconds + _END_SECONDS),
-        )
-    )
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine on the quickest event loop that is installed."""
-    try:
-        import uvloop
-    except ImportError:  # as on Windows
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
 
 
 def configure_logging(debug: bool = False) -> None:
@@ -320,32 +306,45 @@ def configure_logging(debug: bool = False) -> None:
     logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
+def hold_hang_ups() -> Callable[[], bool]:
+    """Note SIGHUPs from now on, in place of ending by one; returns what says whether one came."""
+    came: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, frame: came.append(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    return lambda: bool(came)
+
+
 def main() -> int:
     """Run a worker of the supervisor's."""
-    options = msgspec.json.decode(sys.stdin.buffer.readline(), type=ServeOptions)
-    configure_logging(options.debug)
+    hung_up = hold_hang_ups()
+    start = _read_start()
+    hold_files(start.files)
+    configure_logging(start.options.debug)
     tracing.start()
     listener = socket.socket(fileno=int(sys.argv[1]))
-    supervisor = os.dup(1)
+    link = Link(os.dup(1), _orphaned)
     # What plugins print goes to standard error.
     os.dup2(2, 1)
-
-    def ready() -> None:
-        with contextlib.suppress(BrokenPipeError):
-            os.write(supervisor, b"ready\n")
-        # Standard input ends when the supervisor does, however that comes.
-        asyncio.get_running_loop().add_reader(0, _orphaned)
-
     try:
-        run(Worker(options, ready=ready).serve(listener))
+        run(Worker(start.options, link=link, hung_up=hung_up).serve(listener))
     except LLMRouterError as error:
         logger.error("%s", error)
         return UNUSABLE
+    leave_threads()
     return 0
 
 
+def _read_start() -> Start:
+    """Read what the supervisor says first; it says no more until it is asked."""
+    parts: list[bytes] = []
+    while not parts or not parts[-1].endswith(b"\n"):
+        parts.append(os.read(0, 1 << 20))
+        if not parts[-1]:
+            raise LLMRouterError("the supervisor is gone")
+    return msgspec.json.decode(b"".join(parts), type=Start)
+
+
 def _orphaned() -> None:
-    asyncio.get_running_loop().remove_reader(0)
     logger.error("The supervisor is gone")
     signal.raise_signal(signal.SIGTERM)
 

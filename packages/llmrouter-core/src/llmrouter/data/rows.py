@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from llmrouter.errors import DataError
+from llmrouter.files import read_file
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -79,8 +80,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, Any]]:
 def read_bytes(path: Path, most: int = -1) -> bytes:
     """Read a file, or its first bytes, without the byte-order mark that some editors put first."""
     try:
-        with path.open("rb") as stream:
-            return stream.read(most).removeprefix(BYTE_ORDER_MARK)
+        return read_file(path, most).removeprefix(BYTE_ORDER_MARK)
     except FileNotFoundError:
         raise DataError(path, "there is no such file") from None
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmrouter.data.embeddings import is_safetensors
 from llmrouter.errors import CheckpointError
-from llmrouter.files import replacing
+from llmrouter.files import read_file, replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
     """
     path = Path(os.path.expanduser(path))
     try:
-        return path.read_bytes()
+        return read_file(path)
     except FileNotFoundError:
         raise CheckpointError(path, "there is no such file; train the router first") from None
     except OSError as error:

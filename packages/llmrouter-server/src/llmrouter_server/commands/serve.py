@@ -142,10 +142,15 @@ def serve(
 def _serve_here(options: ServeOptions, listener: socket.socket) -> None:
     """Serve in this process."""
     from llmrouter_server import tracing, worker
+    from llmrouter_server.ending import leave_threads
+    from llmrouter_server.server import run
 
+    hung_up = worker.hold_hang_ups()
     worker.configure_logging(options.debug)
     tracing.start()
-    worker.run(worker.Worker(options, lambda: _say_where(listener, options)).serve(listener))
+    serving = worker.Worker(options, lambda: _say_where(listener, options), hung_up=hung_up)
+    run(serving.serve(listener))
+    leave_threads()
 
 
 def _say_where(listener: socket.socket, options: ServeOptions) -> None:

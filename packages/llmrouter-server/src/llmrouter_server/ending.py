@@ -1,0 +1,61 @@
+"""The end of a process, which comes in time whatever its threads do."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from time import monotonic
+
+logger = logging.getLogger(__name__)
+
+# How long threads may take when nothing is left to do.
+_THREADS_SECONDS = 1.0
+
+
+def ignore_signals() -> None:
+    """Have signals wait that would end this process by default, once it ends anyway.
+
+    The event loop's handlers are gone before the process is.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM])
+
+
+def end_within(seconds: float) -> None:
+    """End this process after a time, with status 0, unless it has ended before."""
+    timer = threading.Timer(seconds, _end, ["did not end in time"])
+    timer.daemon = True
+    timer.start()
+
+
+def leave_threads() -> None:
+    """Return once all threads have ended; where some do not, end this process without them, with status 0.
+
+    Python would wait for them at its end, for as long as they take.
+    """
+    deadline = monotonic() + _THREADS_SECONDS
+    for thread in _others():
+        thread.join(max(0.0, deadline - monotonic()))
+    if _others():
+        _end("are left alone")
+
+
+def _others() -> list[threading.Thread]:
+    return [
+        thread
+        for thread in threading.enumerate()
+        if not thread.daemon and thread not in (threading.main_thread(), threading.current_thread())
+    ]
+
+
+def _end(what: str) -> None:
+    names = ", ".join(sorted({thread.name.rpartition("_")[0] or thread.name for thread in _others()}))
+    logger.warning("The process ends now; threads that %s: %s", what, names or "none")
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(0)
