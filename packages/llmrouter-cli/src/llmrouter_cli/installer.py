@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from llmrouter.errors import DataError, LLMRouterError
+from llmrouter.plugin_system.metadata import plain_requirement
 
 PREFIX = "llmrouter-"
 # A requirement as people write it, as against a file, a folder or a URL.
@@ -42,8 +43,6 @@ def read_requirements(content: bytes, file: str) -> list[str]:
     Raises:
         DataError: A line is something else.
     """
-    from packaging.requirements import InvalidRequirement, Requirement
-
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -53,15 +52,12 @@ def read_requirements(content: bytes, file: str) -> list[str]:
         text = re.sub(r"(^|\s)#.*", "", line).strip()
         if not text:
             continue
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            requirement = None
-        if requirement is None or requirement.url is not None:
+        requirement = plain_requirement(text)
+        if requirement is None:
             raise DataError(
                 file, f"expected a requirement such as llmrouter-knn==0.1.0, found {text!r}", line=number
             )
-        found.append(str(requirement))
+        found.append(requirement)
     return found
 
 

@@ -225,6 +225,17 @@ def is_met(requirement: str) -> bool:
         return False
 
 
+def plain_requirement(text: str) -> str | None:
+    """Return a requirement in one spelling, or None if the text is something else or names a URL."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return None
+    return None if requirement.url else str(requirement)
+
+
 def requirement_name(requirement: str) -> str:
     """Return the name of the distribution that a requirement is about."""
     found = _REQUIREMENT.match(requirement.strip())
