@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -158,3 +159,32 @@ def test_a_file_that_may_not_be_written_to_is_not_replaced(monkeypatch: pytest.M
         put("out")
     assert Path("out").read_bytes() == b"old"
     assert os.listdir() == ["out"]
+
+
+def test_the_folder_is_synced_after_the_file_took_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bool, str]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), Path("f").read_text()))
+        fsync(descriptor)
+
+    Path("f").write_text("old")
+    monkeypatch.setattr(os, "fsync", note)
+    with replacing("f") as stream:
+        stream.write(b"new")
+    assert synced == [(False, "old"), (True, "new")]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(22, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with replacing("f") as stream:
+        stream.write(b"new")
+    assert Path("f").read_text() == "new"

@@ -238,3 +238,26 @@ def test_garbage_behind_a_request_is_no_answer_to_it(serve: Serve, upstream: Ups
         with contextlib.suppress(ConnectionError):
             answer = connection.recv(100)
     assert answer == b""
+
+
+def test_a_page_of_another_site_changes_nothing_without_keys(serve: Serve, upstream: Upstream) -> None:
+    serving = serve()
+    body = {"messages": MESSAGES}
+    for origin, status in (
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("http://localhost.evil.example", 403),
+        ("http://evil.example/localhost", 403),
+        ("localhost", 403),
+        ("file://localhost", 403),
+        ("http://localhost:3000", 200),
+        ("https://127.0.0.1", 200),
+        ("http://[::1]:8000", 200),
+    ):
+        response = serving.client.post(CHAT, json=body, headers={"Origin": origin})
+        assert response.status_code == status, origin
+        # Without a body, which the kind of content does not protect.
+        bare = serving.client.post(ROUTE, headers={"Origin": origin})
+        assert bare.status_code == (403 if status == 403 else 415), origin
+        assert serving.client.get("/v1/models", headers={"Origin": origin}).status_code == 200
+    assert len(upstream.requests) == 3

@@ -106,4 +106,7 @@ class JudgementError(LifecycleError):
 
 
 class StoreError(LifecycleError):
-    """The database cannot be opened or used."""
+    """The database cannot be opened or used; trying again later may help."""
+
+    status = 503
+    code = "database_unavailable"

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from llmrouter.errors import FileError, LLMRouterError
 from llmrouter_lifecycle.api import Api
-from llmrouter_lifecycle.errors import InvalidParameterError, LifecycleError
+from llmrouter_lifecycle.errors import InvalidParameterError, LifecycleError, StoreError
 from llmrouter_lifecycle.home import Caller
 from llmrouter_lifecycle.repeats import Reply, claim
+from llmrouter_lifecycle.store.outages import is_outage, reason_of
 
 __all__ = ["Reply", "error_reply", "handle"]
 
@@ -51,6 +53,10 @@ def handle(
         return error_reply(InvalidParameterError(f"the body is no JSON: {error}"))
     except LLMRouterError as error:
         return error_reply(error)
+    except SQLAlchemyError as error:
+        if not is_outage(error):
+            raise
+        return error_reply(StoreError(f"the database is away: {reason_of(error)}"))
 
 
 def error_reply(error: LLMRouterError) -> Reply:

@@ -20,18 +20,21 @@ from llmrouter_server.asgi import (
     error_response,
     request_id,
 )
-from llmrouter_server.auth import allow, is_loopback_host
+from llmrouter_server.auth import allow, is_loopback_host, is_loopback_origin
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.gateway import Gateway
 from llmrouter_server.metrics import GATHER_SECONDS
 from llmrouter_server.peers import CUT, Peers
 from llmrouter_server.routes import Route, Routes
 from llmrouter_server.shares import Shares
+from llmrouter_server.unavailable import unavailable
 
 logger = logging.getLogger(__name__)
 
 # What the log says of a request whose client went away; never sent.
 CLIENT_GONE = 499
+# Methods that change nothing.
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class Application:
@@ -117,13 +120,17 @@ class Application:
             except (ClientGone, asyncio.CancelledError):
                 raise
             except Exception as error:
-                logger.exception("%s %s failed", request.id, request.path, exc_info=error)
-                request.entry.error = "internal_error"
-                response = error_response(
-                    GatewayError(
-                        500, f"The gateway failed; its log tells more of {request.id}.", code="internal_error"
-                    )
+                away = unavailable(error)
+                if away is None:
+                    logger.exception("%s %s failed", request.id, request.path, exc_info=error)
+                else:
+                    # Its first line, for the others may quote a statement.
+                    logger.error("%s: the database is away: %s", request.id, str(error).partition("\n")[0])
+                failed = away or GatewayError(
+                    500, f"The gateway failed; its log tells more of {request.id}.", code="internal_error"
                 )
+                request.entry.error = failed.code
+                response = error_response(failed)
             await answer.send(response)
         finally:
             if response is not None and response.close is not None:
@@ -161,6 +168,13 @@ class Application:
                     403,
                     "A gateway without keys answers to localhost alone; it gets other names by --keys-file.",
                     code="host_not_allowed",
+                )
+            origin = request.headers.get(b"origin")
+            if origin is not None and request.method not in _SAFE_METHODS and not is_loopback_origin(origin):
+                raise GatewayError(
+                    403,
+                    "A gateway without keys takes nothing from pages of other sites.",
+                    code="origin_not_allowed",
                 )
         elif route.scope is not None:
             request.key = key = keys.identify(request.headers.get(b"authorization"))

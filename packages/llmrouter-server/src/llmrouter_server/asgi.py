@@ -33,6 +33,7 @@ _READ = frozenset(
         b"content-type",
         b"host",
         b"idempotency-key",
+        b"origin",
         b"traceparent",
         b"tracestate",
         b"transfer-encoding",

@@ -97,6 +97,12 @@ def is_loopback_host(header: bytes | None) -> bool:
     return not header or _LOOPBACK.fullmatch(header) is not None
 
 
+def is_loopback_origin(header: bytes) -> bool:
+    """Return whether the header ``Origin`` names a page of this machine; ``null`` does not."""
+    scheme, separator, host = header.partition(b"://")
+    return bool(separator) and scheme in (b"http", b"https") and _LOOPBACK.fullmatch(host) is not None
+
+
 def _unauthorised(message: str) -> GatewayError:
     return GatewayError(
         401,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import perf_counter
+from typing import Annotated
 
 import msgspec
 
@@ -27,11 +28,15 @@ _ANSWER_TOKENS = 512
 _WITH_USAGE = {"include_usage": True}
 
 
+# Neither a negative count nor an endless one can be right.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class Usage(msgspec.Struct):
     """Tokens as an upstream counted them."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
 
 
 _decode_usage = msgspec.json.Decoder(Usage | None).decode

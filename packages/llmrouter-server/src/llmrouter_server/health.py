@@ -23,11 +23,13 @@ class Health:
         self._looking: tuple[Gateway, float, asyncio.Task[dict[str, str]]] | None = None
 
     async def readyz(self, request: Request) -> Response:
-        """Say whether requests can be answered: 503 where a router hangs, or no candidate can be reached."""
+        """Say whether requests can be answered; 503 names the router, database or candidates that cannot."""
         gateway = request.gateway
         problems = {
             f"router {decider.name}": problem for decider in gateway.routers if (problem := decider.problem)
         }
+        if gateway.lifecycle is not None and (problem := await gateway.lifecycle.problem()):
+            problems["database"] = problem
         dead = await self._unreachable(gateway)
         able = not problems and len(dead) < len(gateway.candidates)
         for name in gateway.candidates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,9 @@ from llmrouter_lifecycle.api import find_route
 # Seconds; what calls an LLM may take as long as that takes.
 TIMEOUT = 30.0
 SLOW_TIMEOUT = 300.0
+# How often a request is sent again that may be, while the server's database is away, and the longest pause.
+RETRIES = 3
+LONGEST_PAUSE = 5.0
 
 _BY_CODE: dict[str, type[errors.LifecycleError]] = {
     error.code: error
@@ -28,6 +32,7 @@ _BY_STATUS: dict[int, type[errors.LifecycleError]] = {
     409: errors.ConflictError,
     422: errors.JudgementError,
     502: errors.UpstreamError,
+    503: errors.StoreError,
 }
 
 
@@ -66,15 +71,19 @@ class Remote:
         route, _ = find_route(method, path)
         # So that what the client library or a proxy repeats is done once.
         headers = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
+        sent = {
+            "params": dict(query or {}),
+            "json": body,
+            "headers": headers,
+            "timeout": SLOW_TIMEOUT if route.slow else TIMEOUT,
+        }
         try:
-            answer = self._http.request(
-                method,
-                path,
-                params=dict(query or {}),
-                json=body,
-                headers=headers,
-                timeout=SLOW_TIMEOUT if route.slow else TIMEOUT,
-            )
+            answer = self._http.request(method, path, **sent)
+            for _ in range(RETRIES if method in ("GET", "POST") else 0):
+                if answer.status_code != 503:
+                    break
+                time.sleep(_pause(answer.headers.get("retry-after")))
+                answer = self._http.request(method, path, **sent)
             told = answer.json() if answer.content else None
         except (self._errors, ValueError) as error:
             reason = str(error) or type(error).__name__
@@ -88,6 +97,14 @@ class Remote:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+
+def _pause(header: str | None) -> float:
+    """Return for how many seconds a header ``Retry-After`` asks to wait, within bounds."""
+    try:
+        return min(max(float(header or 1), 0.0), LONGEST_PAUSE)
+    except ValueError:
+        return 1.0
 
 
 def _error(status: int, told: Any) -> LLMRouterError:

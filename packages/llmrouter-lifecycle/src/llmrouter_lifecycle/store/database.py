@@ -24,6 +24,8 @@ from llmrouter_lifecycle.store.schema import settings
 
 # Seconds that a transaction waits for another one to end.
 LOCK_TIMEOUT = 30
+# Seconds that a statement may take.
+STATEMENT_TIMEOUT = 300
 _COMMON: dict[str, Any] = {
     "json_serializer": encode_json,
     "json_deserializer": decode_json,
@@ -32,11 +34,11 @@ _COMMON: dict[str, Any] = {
 }
 # So that a server that vanished is an error within a minute, and not a worker that waits for ever.
 _CONNECT = {
-    "connect_timeout": 10,
-    "keepalives_idle": 15,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
 }
 # Seconds after which a connection is tried before it is used.
 IDLE = 5.0
@@ -67,6 +69,8 @@ class Database:
             if self.path is not None:
                 _make_private(self.path)
             self.engine = _engine(url)
+            if self.path is not None:
+                _watch(self.engine, self.path)
             try:
                 self._create()
             except BaseException:  # an interrupt too must not leave connections open; it goes on
@@ -168,6 +172,15 @@ class Database:
             statement = _insert_or_add(sqlite, table, column, None)
         connection.execute(statement, row)
 
+    def check(self) -> None:
+        """Ask the database whether it is there.
+
+        Raises:
+            SQLAlchemyError, StoreError: It is not.
+        """
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
     def close(self) -> None:
         """Close all connections; using it again opens new ones."""
         self.engine.dispose()
@@ -230,10 +243,35 @@ def _make_private(path: Path) -> None:
         path.chmod(0o600)
 
 
+def _watch(engine: Engine, path: Path) -> None:
+    """Refuse to use a database whose file was deleted or replaced: what is written there would be lost."""
+    before = path.stat()
+
+    def check(*_: Any) -> None:
+        try:
+            found: os.stat_result | None = path.stat()
+        except OSError:
+            found = None
+        if found is None or not os.path.samestat(before, found):
+            raise StoreError(
+                f"the database file {path} was deleted or replaced while it was in use; restart what uses it"
+            )
+
+    # Before one is made too, which would make an empty file.
+    event.listen(engine, "do_connect", check)
+    event.listen(engine, "checkout", check)
+
+
+def _with_limits(url: URL) -> URL:
+    """Return a PostgreSQL URL with bounds on connecting, locks and statements, unless it has its own."""
+    options = f"-c lock_timeout={LOCK_TIMEOUT}s -c statement_timeout={STATEMENT_TIMEOUT}s"
+    return url.set(query={**_CONNECT, "options": options, **url.query})
+
+
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         try:
-            return _try_doubtful_connections(create_engine(url, connect_args=_CONNECT, **_COMMON))
+            return _try_doubtful_connections(create_engine(_with_limits(url), **_COMMON))
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise StoreError(
                 "PostgreSQL needs a package that is not installed; run: "

@@ -20,6 +20,7 @@ from llmrouter_server.lifecycle.threads import Kind
 from llmrouter_server.parsing import encode
 from llmrouter_server.routes import Handler, Route
 from llmrouter_server.streaming import EVENT_STREAM
+from llmrouter_server.unavailable import RETRY_SECONDS
 
 # Under which a whole streamed answer is kept for who repeats the request; no other answer has it.
 _STREAM = "event_stream"
@@ -52,7 +53,10 @@ def _handler(route: api.Route) -> Handler:
             "large" if large else kind, _answer, lifecycle, request, body
         )
         request.entry.error = code
-        return Response(answer, status)
+        response = Response(answer, status)
+        if status == 503:
+            response.headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
+        return response
 
     return operation
 

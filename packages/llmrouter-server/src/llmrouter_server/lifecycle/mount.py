@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import LLMRouterError
 from llmrouter_lifecycle.api import Api
+from llmrouter_lifecycle.errors import StoreError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.names import full_name
@@ -20,11 +23,14 @@ from llmrouter_lifecycle.rest import error_reply
 from llmrouter_lifecycle.routing.fallbacks import next_choices
 from llmrouter_lifecycle.routing.trained import import_routers
 from llmrouter_lifecycle.store.database import Database
+from llmrouter_lifecycle.store.outages import reason_of
 from llmrouter_server import tracing
 from llmrouter_server.choosing import Choice
-from llmrouter_server.errors import GatewayError
+from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.lifecycle.threads import Threads
 from llmrouter_server.requirements import able
+from llmrouter_server.timing import TimeLimitError, within
+from llmrouter_server.unavailable import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from llmrouter_server.asgi import Request
@@ -33,6 +39,8 @@ if TYPE_CHECKING:
     from llmrouter_server.requirements import Demand
 
 logger = logging.getLogger(__name__)
+
+_CHECK_SECONDS = 2.0
 
 
 class RouterChoice(Choice):
@@ -102,6 +110,19 @@ class Lifecycle:
         found = await self.threads.run("operations", self.home.routers.list, org)
         return [full_name(org, "routers", router.id) for router in found]
 
+    async def problem(self) -> str | None:
+        """Return why the database cannot be used; None if it can."""
+        try:
+            with within(_CHECK_SECONDS):
+                await asyncio.to_thread(self.home.database.check)
+        except TimeLimitError:
+            return f"does not answer within {_CHECK_SECONDS:g} s"
+        except StoreError as error:
+            return str(error)
+        except SQLAlchemyError as error:
+            return f"cannot be used: {reason_of(error)}"
+        return None
+
     def warm_up(self) -> None:
         """Import, in a thread, what trained routers need, so that the first request does not wait for it."""
         self.threads.begin("choosing", _import_routers)
@@ -128,7 +149,12 @@ def told_as_the_protocol_does() -> Iterator[None]:
         if status >= 500:
             logger.error("%s", error)
         raise GatewayError(
-            status, found["message"], param=found["param"], code=found["code"], type=found["type"]
+            status,
+            found["message"],
+            param=found["param"],
+            code=found["code"],
+            type=found["type"],
+            headers=retry_after(RETRY_SECONDS) if status == 503 else None,
         ) from error
 
 
