@@ -28,6 +28,7 @@ from tests.gateway.upstream import (
     trickles,
     truncates,
 )
+from tests.timing import allowed
 
 SECRET = "upstream-secret-4711"
 KEY = "sk-upstream-0123456789"
@@ -125,7 +126,7 @@ def test_the_next_choice_answers_in_place_of_one_that_fails(
     faulty = f"{name}-{'streamed' if stream else 'plain'}"
     started = time.monotonic()
     answer = gateway.chat(f"{faulty} backup-{faulty}", stream=stream)
-    assert time.monotonic() - started < LIMIT_SECONDS
+    assert time.monotonic() - started < allowed(LIMIT_SECONDS)
     assert answer.status == 200, answer.body
     assert answer.text == "".join(WORDS)
     report = (answer.events[0] if stream else answer.json)["llmrouter"]
@@ -145,7 +146,7 @@ def test_a_fault_without_another_choice_is_an_error_that_tells_no_secret(
     faulty = f"{name}-{'streamed' if stream else 'plain'}-alone"
     started = time.monotonic()
     answer = gateway.chat("anything", model=faulty, stream=stream)
-    assert time.monotonic() - started < LIMIT_SECONDS
+    assert time.monotonic() - started < allowed(LIMIT_SECONDS)
     assert answer.status == STATUS.get(name, 502)
     assert faulty in answer.error["message"]
     if answer.status in (429, 503):
@@ -160,7 +161,7 @@ def test_after_the_first_event_a_fault_ends_the_stream_with_an_error_event(
     before = len(llm.requests("well"))
     started = time.monotonic()
     answer = gateway.chat(f"{name} well", stream=True)
-    assert time.monotonic() - started < LIMIT_SECONDS
+    assert time.monotonic() - started < allowed(LIMIT_SECONDS)
     assert answer.status == 200
     *chunks, last = answer.events
     assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks] == ["", "Machine", " learning"]
@@ -193,7 +194,7 @@ def test_an_answer_that_comes_byte_by_byte_ends_with_the_time_for_the_request(
     llm.behave("slow", trickles(0.05))
     started = time.monotonic()
     answer = gateway.chat("slow", stream=stream)
-    assert 1 < time.monotonic() - started < 4
+    assert 1 < time.monotonic() - started < allowed(4)
     assert answer.status == 504
     assert "took too long" in answer.error["message"]
     wait_for(llm.last("slow").gone.is_set)

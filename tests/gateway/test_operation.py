@@ -18,6 +18,7 @@ import pytest
 from tests.gateway.client import Gateway, wait_for
 from tests.gateway.conftest import Serve, write_config
 from tests.gateway.upstream import WORDS, Upstream, events, hangs, streams
+from tests.timing import allowed
 
 TWO_WORKERS = ("--workers", "2")
 
@@ -154,7 +155,7 @@ def test_a_stop_waits_for_running_answers_no_longer_than_it_may(serve: Serve, ll
     started = time.monotonic()
     gateway.process.send_signal(signal.SIGTERM)
     gateway.process.wait(300)
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < allowed(6)
     asking.join(300)
     (last,) = ends
     assert isinstance(last, dict)
@@ -172,7 +173,7 @@ def test_a_router_that_takes_long_holds_up_nobody_else(serve: Serve) -> None:
         before = time.monotonic()
         assert gateway.get("/healthz").status == 200
         assert gateway.chat("x", model="one").status == 200
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < allowed(2)
     asking.join(300)
     assert ends == [200]
 
@@ -181,7 +182,7 @@ def test_a_router_that_does_not_decide_in_time_is_an_error(serve: Serve) -> None
     gateway = serve("one", gateway={"decide_seconds": 0.3})
     started = time.monotonic()
     answer = gateway.chat("sleep one")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < allowed(2)
     assert answer.status == 504
     assert answer.error["message"]
     wait_for(lambda: gateway.chat("one").status == 200)

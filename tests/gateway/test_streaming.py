@@ -27,6 +27,7 @@ from tests.gateway.upstream import (
     says,
     streams,
 )
+from tests.timing import allowed
 
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "one"}]}
 
@@ -136,7 +137,7 @@ def test_a_client_that_reads_slowly_does_not_hold_up_others(gateway: Gateway, ll
         assert connection.recv(1000)
         started = time.monotonic()
         assert gateway.chat("two").status == 200
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < allowed(2)
         # What nobody reads is not gathered: the upstream does not get rid of it.
         assert not sent.wait(0.5)
     wait_for(llm.last("one").gone.is_set, 3)

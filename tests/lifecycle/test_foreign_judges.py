@@ -21,6 +21,7 @@ from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
 from llmrouter_lifecycle.home import Caller
 from llmrouter_testing.upstream import Upstream
 from tests.lifecycle.conftest import home_of, requests
+from tests.timing import allowed
 
 LLMS = ["local/cheap", "local/dear"]
 REQUEST = {"messages": [{"role": "user", "content": "Which continent?"}]}
@@ -135,7 +136,7 @@ def test_a_judge_that_hangs_is_left_to_itself(client: Client) -> None:
     started = time.monotonic()
     with pytest.raises(JudgementError, match=r"took longer than 0\.05 s"):
         evaluate(client, "hangs", timeout_seconds=0.05)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < allowed(10)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, "soon", True, 1e9, float("nan")])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.packaging.conftest import build_into, succeeding
+from tests.timing import allowed
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +75,7 @@ def test_from_nothing_to_an_installed_router(
     bare.pip("uninstall", "--yes", "llmrouter-shortest")
     assert "Unknown router: shortest" in llmrouter("infer", *using, *query, status=1).stderr
     took = time.perf_counter() - started
-    assert took < MINUTE, f"it took {took:.0f} s"
+    assert took < allowed(MINUTE), f"it took {took:.0f} s"
 
 
 @pytest.fixture(scope="session")

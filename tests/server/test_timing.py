@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from llmrouter_server.timing import Alarm, TimeLimitError, within
+from tests.timing import allowed
 
 
 @pytest.mark.parametrize("turn", [1, 2])
@@ -15,7 +16,7 @@ def test_what_takes_too_long_is_ended(turn: int) -> None:
         started = time.monotonic()
         with pytest.raises(TimeLimitError), within(0.1):
             await asyncio.sleep(10)
-        assert 0.09 <= time.monotonic() - started < 1
+        assert 0.09 <= time.monotonic() - started < allowed(1)
         # The task goes on, and may be limited again.
         with pytest.raises(TimeLimitError), within(0.01):
             await asyncio.sleep(10)
