@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import click
 
 from llmrouter.errors import LLMRouterError
 from llmrouter_cli.app import App, cli
+from llmrouter_cli.guard import Guard
 
 INTERRUPTED = 130
 
@@ -27,8 +29,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    faulthandler.enable()  # a crash names the file that it happened in
+    guard = Guard()
     try:
-        sys.exit(run(sys.argv[1:]))
+        status = run(sys.argv[1:], guard)
+        guard.ended(status)
+        sys.exit(status)
     finally:
         _end_results(sys.__stdout__ or sys.stdout)
 
@@ -51,21 +57,27 @@ def _end_results(stdout: TextIO) -> None:
     os.dup2(target, stdout.fileno())
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], guard: Guard | None = None) -> int:
     """Run one command line.
+
+    Args:
+        arguments: Its arguments.
+        guard: Keeps commands that show what is installed alive, whatever importing plugins does.
 
     Returns:
         The exit status: 0, 1 for an expected error, 2 for wrong usage, 130 when interrupted.
     """
-    app = App()
+    app = App(guard)
     try:
         status = cli.main(list(arguments), prog_name="llmrouter", standalone_mode=False, obj=app)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        # click turns the one into the other, as whose cause it goes on.
+        interrupt = error.__cause__ if isinstance(error, click.Abort) else error
+        click.echo(f"Interrupted {interrupt or ''}".rstrip(), err=True)
         return INTERRUPTED
     except BrokenPipeError:
         return 1

@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 import llmrouter
 from llmrouter.plugin_system import PluginRegistry, set_plugin_registry
+from llmrouter_cli.guard import Guard
 from llmrouter_cli.results import result_stream
 
 # Name to summary; the module is llmrouter_cli.commands.NAME, and the command in it is NAME too.
@@ -35,16 +36,23 @@ COMMANDS = {
 }
 
 
+# Besides --help, these show what is installed, so they have to work whatever that is. Others run for longer,
+# or talk to a terminal, which suits no fork.
+GUARDED = frozenset({"list-routers", "plugins", "doctor"})
+
+
 class App:
     """What the commands share.
 
     Attributes:
+        guard: Keeps the command alive, whatever importing plugins does; None for those that go without.
         debug: Whether to show tracebacks.
         block: Plugins to leave out.
         use_directories: Whether to look for routers in directories.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard | None = None) -> None:
+        self.guard = guard
         self.debug = False
         self.block: tuple[str, ...] = ()
         self.use_directories = True
@@ -52,11 +60,14 @@ class App:
     @cached_property
     def registry(self) -> PluginRegistry:
         """The plugins of this environment, looked for once."""
+        if self.guard:
+            self.guard.enter()
         with result_stream():  # a plugin that prints when it is imported prints to standard error
             registry = PluginRegistry(
                 block=self.block,
                 directories=None if self.use_directories else False,
                 advice="leave out --no-plugin-dirs",
+                guard=self.guard,
             )
         # For whatever looks for plugins by itself, such as a router that asks another one.
         set_plugin_registry(registry)
@@ -82,6 +93,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; None where there is none of that name."""
+        if cmd_name not in GUARDED:
+            ctx.ensure_object(App).guard = None
         if cmd_name in COMMANDS:
             name = cmd_name.replace("-", "_")
             found = getattr(importlib.import_module(f"llmrouter_cli.commands.{name}"), name)

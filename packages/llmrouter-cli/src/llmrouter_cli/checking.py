@@ -76,7 +76,7 @@ def _problems(plugin: Plugin, imported: Imported | None, told: bool) -> Iterator
         imported: What came of importing it in another process.
         told: Whether something that it declares was found not to load, which is not to be told again.
     """
-    if plugin.state not in ("ready", "blocked"):
+    if plugin.state != "blocked" and (plugin.reason or plugin.state != "ready"):
         yield plugin.reason or plugin.state
     if imported is None:
         return

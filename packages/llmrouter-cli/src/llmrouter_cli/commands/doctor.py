@@ -95,6 +95,8 @@ def _plugins(registry: PluginRegistry) -> Iterator[Finding]:
                 "its plugin module imports torch; import it where it is used, so that listing stays quick"
             )
             yield Finding(f"plugin {plugin.name}", "warning", f"{plugin.distribution}: {detail}")
+        elif plugin.reason:
+            yield Finding(f"plugin {plugin.name}", "warning", f"{plugin.distribution}: {plugin.reason}")
         elif plugin.load_ms > SLOW_MS:
             detail = f"its plugin module takes {plugin.load_ms:.0f} ms and slows every command"
             yield Finding(f"plugin {plugin.name}", "warning", f"{plugin.distribution}: {detail}")

@@ -11,7 +11,7 @@ import click
 
 from llmrouter.files import replacing
 from llmrouter.plugin_system import PluginRegistry
-from llmrouter.plugin_system.metadata import normalize
+from llmrouter.plugin_system.metadata import entry_points, normalize
 from llmrouter.plugin_system.registry import Declaration
 from llmrouter.specs import Spec, TrainerSpec
 from llmrouter_cli.app import COMMANDS, App, debug_option, pass_app
@@ -79,15 +79,17 @@ project_option = click.option(
 @click.argument("name")
 @project_option
 @debug_option
-@pass_app
-def disable(app: App, name: str, project: bool) -> None:
+def disable(name: str, project: bool) -> None:
     """Leave a plugin out from now on.
 
     NAME is that of a distribution or of an entry point; it is listed under plugins.block in llmrouter.toml.
     """
     from llmrouter_cli.plugin_settings import set_blocked, settings_file
 
-    points = {normalize(one): one for p in app.registry.plugins for one in (p.name, p.distribution.name)}
+    # No plugin is imported, for this is what helps where that ends the process.
+    points = {
+        normalize(one): one for point in entry_points() for one in (point.name, point.distribution.name)
+    }
     known = points.get(normalize(name)) or points.get(normalize(requirement_of(name)))
     if known is None:
         raise click.UsageError(f"no plugin is named {name!r}; 'llmrouter plugins' lists them")

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import pluggy
 
@@ -91,6 +91,19 @@ class Plugin:
         self.reason = reason if self.reason is None else f"{self.reason}; {reason}"
 
 
+class ImportGuard(Protocol):
+    """Watches imports for a program that has to survive all of them."""
+
+    def problem(self, plugin: Plugin) -> str | None:
+        """Return why a plugin must not be imported, or None."""
+
+    def importing(self, plugin: Plugin) -> None:
+        """Note that a plugin is imported next."""
+
+    def imported(self) -> None:
+        """Note that all of them are imported."""
+
+
 class Observer(NamedTuple):
     """One plugin's implementation of ``llmrouter_after_route``."""
 
@@ -114,7 +127,8 @@ class InstalledPlugins:
         unused: Names in the selection that no plugin bears.
     """
 
-    def __init__(self, core_version: str, selection: Selection) -> None:
+    def __init__(self, core_version: str, selection: Selection, guard: ImportGuard | None = None) -> None:
+        self._guard = guard
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._core_version = core_version
@@ -126,6 +140,8 @@ class InstalledPlugins:
             self._execute(self.builtin)
             for same in _by_module(points):
                 self.plugins.append(self._load(same, selection))
+        if guard:
+            guard.imported()
         self.observers = [
             Observer(impl.plugin_name, impl.function, impl.argnames)
             for impl in self._manager.hook.llmrouter_after_route.get_hookimpls()
@@ -145,7 +161,11 @@ class InstalledPlugins:
         ):
             plugin.state = "shadowed"
             plugin.reason = f"{first.distribution} names the module {point.module} too, and is loaded"
+        elif self._guard and (problem := self._guard.problem(plugin)):
+            plugin.state, plugin.reason = "failed", problem
         else:
+            if self._guard:
+                self._guard.importing(plugin)
             self._execute(plugin)
         return plugin
 

@@ -13,7 +13,14 @@ import llmrouter
 from llmrouter.errors import PluginError, RouterValidationError, UnknownRouterError
 from llmrouter.plugin_system.directories import PluginDirectory, find_folder, scan, search_path
 from llmrouter.plugin_system.entries import DIRECTORY_PREFIX, RouterEntry, router_entries
-from llmrouter.plugin_system.installed import BUILTIN, InstalledPlugins, Observer, Plugin, load_target
+from llmrouter.plugin_system.installed import (
+    BUILTIN,
+    ImportGuard,
+    InstalledPlugins,
+    Observer,
+    Plugin,
+    load_target,
+)
 from llmrouter.plugin_system.metadata import is_met, normalize, requirement_name
 from llmrouter.plugin_system.selection import Selection
 from llmrouter.plugin_system.settings import Settings, read_settings
@@ -51,6 +58,7 @@ class PluginRegistry:
         directories: Whether to search the default ones; None: as the settings say.
         advice: What brings the default ones back where `directories` is False, told to whoever asks for a
             router in one of them.
+        guard: Watches the imports of installed plugins.
 
     Attributes:
         plugins: One for each entry point of the group ``llmrouter``.
@@ -73,10 +81,11 @@ class PluginRegistry:
         *,
         directories: bool | None = None,
         advice: str = "",
+        guard: ImportGuard | None = None,
     ) -> None:
         self.settings = read_settings()
         selection = Selection.from_environ(block=block, settings=self.settings)
-        installed = InstalledPlugins(llmrouter.__version__, selection)
+        installed = InstalledPlugins(llmrouter.__version__, selection, guard)
         self.plugins: list[Plugin] = installed.plugins
         self.observers: list[Observer] = installed.observers
         self.unused: list[str] = installed.unused
