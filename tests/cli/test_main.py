@@ -101,7 +101,7 @@ def test_interruption_while_plugins_are_imported_is_130(
     install("llmrouter-slow", {"fake_slow": source}, {"slow": "fake_slow"})
     done = interrupted("list-routers")
     assert (done.status, done.out) == (130, "")
-    assert done.err.strip() == "Interrupted"
+    assert done.err.strip() == "Interrupted while importing the plugin 'slow' of llmrouter-slow 1.0"
 
 
 @pytest.mark.parametrize(

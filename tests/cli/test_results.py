@@ -68,7 +68,7 @@ JSON_LINES = (*INFER, "--input", "in.txt")
 COMMANDS = [
     ("list-routers",),
     ("plugins",),
-    ("version",),
+    ("doctor",),
     (*INFER, "--query", "hi"),
     JSON_LINES,
     (*JSON_LINES, "--output", "/dev/stdout", "--output-format", "jsonl"),
