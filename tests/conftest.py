@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from llmrouter import plugin_system
 from llmrouter_testing.distributions import FakeDistributions, put_on_path
@@ -20,6 +21,10 @@ from llmrouter_testing.upstream import Upstream
 from tests import marking
 
 ROOT = Path(__file__).parent.parent
+
+# An example takes as long as a busy machine lets it.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -7,6 +7,7 @@ packages do so unseen from here are marked by hand.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 
@@ -17,6 +18,10 @@ STARTERS = {
     "processes": {"subprocess", "multiprocessing", "ProcessPoolExecutor", "fork", "sync_playwright"},
     "network": {"socket", "Upstream", "ThreadingHTTPServer", "create_connection", "HTTPConnection"},
 }
+# Checks of llmrouter_testing that ask processes of their own.
+CHECKS = re.compile(
+    r"test_(deterministic|pickles_across_processes|light_plugin_import|silent_import|directory_imports)"
+)
 OURS = ("tests.", "llmrouter_testing.")
 # Session fixtures that cost too much to be made by each worker.
 SHARED = ("wheels", "local_llm")
@@ -41,6 +46,8 @@ def mark(item: pytest.Item) -> None:
         reached = (item.function, *(fixture.func for fixture in fixtures))
         for name in sorted(frozenset().union(*map(_marks, reached))):
             item.add_marker(name)
+        if CHECKS.match(item.originalname):
+            item.add_marker("processes")
         if group := next((fixture.argname for fixture in fixtures if fixture.argname in SHARED), None):
             item.add_marker(pytest.mark.xdist_group(group))
         elif any(fixture.scope == "module" for fixture in fixtures):
@@ -64,12 +71,13 @@ def _marks(found: object) -> frozenset[str]:
         return frozenset()
     if isinstance(found, type):
         return frozenset().union(*map(_marks, vars(found).values()))
-    code = inspect.unwrap(found).__code__
+    function = inspect.unwrap(found)
+    code = function.__code__
     if code not in _searched:
         _searched[code] = frozenset()  # of a function that calls itself
         names = set(_names(code))
         marks = {name for name, starters in STARTERS.items() if names & starters}
-        reached = (found.__globals__.get(name) for name in names)
+        reached = (function.__globals__.get(name) for name in names)
         _searched[code] = frozenset(marks).union(*map(_marks, reached))
     return _searched[code]
 

@@ -26,6 +26,7 @@ def complete(command: Callable[..., Any]) -> Callable[[str], list[str]]:
     return complete
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_prints_a_script(invoke: Callable[..., Any], shell: str) -> None:
     done = invoke("completion", shell)

@@ -68,9 +68,13 @@ def test_a_slow_plugin_module_is_a_warning(
 ) -> None:
     source = f"import time\ntime.sleep({milliseconds} / 1000)\n"
     install("llmrouter-slow", {"fake_slow": source}, {"slow": "fake_slow"})
-    done = invoke("doctor")
-    assert done.status == 0
-    ((found, detail),) = findings(done, "plugin slow")
+    # On a busy machine a quick one may be slow once.
+    for _ in range(10):
+        done = invoke("doctor")
+        assert done.status == 0
+        ((found, detail),) = findings(done, "plugin slow")
+        if found == status:
+            break
     assert found == status
     assert ("slows every command" in detail) == (status == "warning")
 

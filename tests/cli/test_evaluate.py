@@ -117,6 +117,7 @@ def test_scores_have_what_is_needed_to_recompute(invoke: Callable[..., Any], sco
     }
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.HTML", b"<!doctype")]
 )

@@ -139,7 +139,7 @@ class TestOneQuery:
         )
 
     def test_time_is_limited(self, infer: Any, upstream: Upstream) -> None:
-        upstream.script = lambda request: str(upstream.released.wait(20))
+        upstream.script = lambda request: str(upstream.released.wait(120))
         started = time.monotonic()
         done = infer("--query", "hi", "--timeout", "0.3")
         assert done.status == 1
@@ -326,6 +326,7 @@ class TestRows:
 
 
 class TestSeveralRounds:
+    @pytest.mark.processes
     def test_one_query(self, infer: Any) -> None:
         found = infer("--query", "why so", members=TWO_ROUNDS).json
         assert found["response"] == "echo echo take apart: why so"
@@ -333,6 +334,7 @@ class TestSeveralRounds:
         assert found["usage"] == {"prompt_tokens": 9, "completion_tokens": 11}
         assert (found["model_name"], found["cost"]) == ("large", None)
 
+    @pytest.mark.processes
     def test_a_file(self, infer: Any) -> None:
         Path("in.txt").write_text("a\nb\n")
         assert infer("--input", "in.txt", "--output", "out.csv", members=TWO_ROUNDS).status == 0
@@ -548,6 +550,7 @@ class TestWithARealLLM:
         config({"small": {**llm, "input_price": 1, "output_price": 2}, "large": llm})
         return options
 
+    @pytest.mark.processes
     def test_one_query(self, invoke: Callable[..., Any], real: list[str]) -> None:
         done = invoke("infer", *real, "--query", "What is the capital of France?")
         assert (done.status, done.err) == (0, "")
@@ -560,6 +563,7 @@ class TestWithARealLLM:
         price = usage["prompt_tokens"] + 2 * usage["completion_tokens"]
         assert found["cost"] == pytest.approx(price / 1e6)
 
+    @pytest.mark.processes
     def test_a_file(self, invoke: Callable[..., Any], real: list[str]) -> None:
         Path("in.txt").write_text("Say hello.\nName a large animal.\nCount to three.\n")
         done = invoke("infer", *real, "--input", "in.txt", "--output", "out.jsonl", "--concurrency", "2")

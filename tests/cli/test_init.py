@@ -147,6 +147,7 @@ def test_the_commands_it_suggests_work(command: Callable[..., Any]) -> None:
         assert done.json
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -183,6 +183,7 @@ def test_other_commands_warn_in_one_line_that_something_failed(
 
 
 class TestCheck:
+    @pytest.mark.processes
     def test_everything_that_is_declared(
         self, invoke: Callable[..., Any], everything: Callable[[], None], router: Callable[..., list[str]]
     ) -> None:
@@ -201,6 +202,7 @@ class TestCheck:
         }
         assert all(row["ok"] is True and row["reason"] is None for row in done.json)
 
+    @pytest.mark.processes
     def test_targets_that_cannot_be_imported(
         self, invoke: Callable[..., Any], everything: Callable[[str], None]
     ) -> None:
@@ -212,6 +214,7 @@ class TestCheck:
         assert all("ZeroDivisionError" in reason for reason in failed.values())
         assert "Traceback" not in done.err
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("arguments", [("check", "--debug"), ("--debug", "check")])
     def test_debug_shows_their_tracebacks(
         self, invoke: Callable[..., Any], everything: Callable[[str], None], arguments: tuple[str, ...]
@@ -221,6 +224,7 @@ class TestCheck:
         assert "    1 / 0" in done.err
         assert done.json
 
+    @pytest.mark.processes
     @pytest.mark.parametrize(
         ("code", "what"),
         [
@@ -243,6 +247,7 @@ class TestCheck:
         assert done.status == 1
         assert [row["what"] for row in done.json if not row["ok"]] == [what]
 
+    @pytest.mark.processes
     def test_a_failed_plugin_and_a_failed_folder(
         self, invoke: Callable[..., Any], install: Callable[..., Path], write: Callable[[str, str], Path]
     ) -> None:
@@ -255,6 +260,7 @@ class TestCheck:
             ("router", "mine"),
         }
 
+    @pytest.mark.processes
     def test_a_folder_that_only_fails_when_it_runs(
         self, invoke: Callable[..., Any], router: Callable[..., list[str]]
     ) -> None:
@@ -267,6 +273,7 @@ class TestCheck:
         assert (row["what"], row["name"]) == ("router", "mine")
         assert "SystemExit: 0" in row["reason"]
 
+    @pytest.mark.processes
     @pytest.mark.parametrize(
         ("found", "instead", "what", "told"),
         [
@@ -303,6 +310,7 @@ class TestCheck:
         assert (row["what"], row["name"], row["from"]) == (what, "all", "llmrouter-all 1.0")
         assert told in row["reason"]
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("requires", [(), ("llmrouter-core",), ("llmrouter-core[torch]>=0.1",)])
     def test_versions_of_core_that_are_not_bounded(
         self, invoke: Callable[..., Any], everything: Any, requires: tuple[str, ...]
@@ -314,6 +322,7 @@ class TestCheck:
         assert row["what"] == "plugin"
         assert "; require such as 'llmrouter-core>=0.1,<0.2', so that" in row["reason"]
 
+    @pytest.mark.processes
     @pytest.mark.parametrize(
         "requires",
         ["llmrouter-core~=0.1", "llmrouter_core == 0.1.0", "llmrouter-core<0.2,>0.0 ; extra != 'x'"],
@@ -324,6 +333,7 @@ class TestCheck:
         everything(requires=(requires,))
         assert invoke("plugins", "check").status == 0
 
+    @pytest.mark.processes
     def test_each_finding_is_a_row(self, invoke: Callable[..., Any], everything: Any) -> None:
         everything(plugin=f"    import asyncio\n    print('hello')\n{EVERYTHING}", requires=())
         done = invoke("plugins", "check")
@@ -334,6 +344,7 @@ class TestCheck:
             "llmrouter-all 1.0 does not require llmrouter-core",
         ]
 
+    @pytest.mark.processes
     def test_what_fails_in_a_process_of_its_own_alone(
         self, invoke: Callable[..., Any], everything: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -346,6 +357,7 @@ class TestCheck:
             "in a process of its own: ImportError: cannot import name 'by_chance'"
         )
 
+    @pytest.mark.processes
     def test_two_routers_of_one_class_are_told_apart(
         self, invoke: Callable[..., Any], everything: Any
     ) -> None:
@@ -353,6 +365,7 @@ class TestCheck:
         everything(plugin=EVERYTHING.replace('RouterSpec("all",', other))
         assert [row["name"] for row in invoke("plugins", "check").json if not row["ok"]] == ["other"]
 
+    @pytest.mark.processes
     def test_the_current_folder_hides_nothing_that_is_imported(
         self, invoke: Callable[..., Any], everything: Any, write: Callable[[str, str], Path]
     ) -> None:

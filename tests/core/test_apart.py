@@ -24,6 +24,7 @@ def imported(install: Callable[..., Path]) -> Import:
     return imported
 
 
+@pytest.mark.processes
 def test_what_the_plugin_module_imports_is_told_and_not_what_its_targets_do(imported: Import) -> None:
     found = imported("import asyncio", "import wave\nclass Code: ...")
     assert {"fake_plugin", "asyncio"} <= set(found.modules)
@@ -32,10 +33,12 @@ def test_what_the_plugin_module_imports_is_told_and_not_what_its_targets_do(impo
     assert 0 < found.ms < 10_000
 
 
+@pytest.mark.processes
 def test_an_entry_point_may_name_an_object(imported: Import) -> None:
     assert imported("class Plugin: ...", target="fake_plugin:Plugin").problem is None
 
 
+@pytest.mark.processes
 def test_output_of_all_is_caught(imported: Import) -> None:
     found = imported(
         "print('one')", "import sys\nprint('two')\nprint('three', file=sys.stderr)\nclass Code: ..."
@@ -43,6 +46,7 @@ def test_output_of_all_is_caught(imported: Import) -> None:
     assert (found.out, found.err) == ("one\ntwo\n", "three\n")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("plugin", "code", "problem"),
     [
@@ -61,6 +65,7 @@ def test_why_it_cannot_be_imported(imported: Import, plugin: str, code: str, pro
     assert str(imported(plugin, code).problem).startswith(problem)
 
 
+@pytest.mark.processes
 def test_what_takes_too_long_is_ended(imported: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "TIMEOUT", 0.5)
     assert imported("import time; time.sleep(60)").problem == "it was not imported within 0.5 s"

@@ -375,6 +375,7 @@ class TestTrainers:
         assert loaded().__name__ == "MyRouter"
 
 
+@pytest.mark.processes
 def test_a_check_of_all_plugins_reports_what_shows_only_when_it_runs(
     write: Write, invoke: Callable[..., object]
 ) -> None:

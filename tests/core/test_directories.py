@@ -428,6 +428,7 @@ class TestWhenCodeRuns:
             f"Running router 'my_router' from {Path.cwd() / 'custom_routers/my_router'}"
         ]
 
+    @pytest.mark.processes
     def test_all_of_it_for_a_check_and_it_says_so(
         self, invoke: Invoke, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -101,6 +101,7 @@ class TestDeprecated:
         old()
         assert "deprecated" not in "".join(map(str, invoke("list-routers")))
 
+    @pytest.mark.processes
     def test_plugins_check_tells_and_does_not_fail(
         self, old: Callable[..., Plugin], invoke: Callable[..., Any]
     ) -> None:
@@ -134,6 +135,7 @@ def of_a_newer_core(marker: str) -> str:
 
 
 class TestNewer:
+    @pytest.mark.processes
     def test_a_hook_that_is_not_known_is_told(
         self, install: Callable[..., Path], invoke: Callable[..., Any]
     ) -> None:

@@ -88,7 +88,7 @@ def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.processes)])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database: the path of a file, or the address on a server."""
     if request.param == "sqlite":

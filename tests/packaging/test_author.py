@@ -39,7 +39,7 @@ def tool(project: Path, *command: str | Path, **environ: str) -> None:
         capture_output=True,
         text=True,
         env={**os.environ, "PYTEST_ADDOPTS": "", **environ},
-        timeout=300,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

@@ -186,7 +186,7 @@ class RawUpstream:
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
-    def wait_for_close(self, connection: socket.socket, seconds: float = 5) -> None:
+    def wait_for_close(self, connection: socket.socket, seconds: float = 300) -> None:
         """Wait until the client closes the connection."""
         connection.settimeout(seconds)
         with contextlib.suppress(OSError):
@@ -272,7 +272,7 @@ def events_of(text: str) -> list[Any]:
     return [item if item == "[DONE]" else json.loads(item) for item in data]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not condition():

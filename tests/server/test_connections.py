@@ -114,6 +114,7 @@ def request(port: int) -> tuple[Origin, bytes]:
     return address.origin, address.request(b"", [])
 
 
+@pytest.mark.network
 def test_a_connection_is_used_again_once_its_answer_is_complete() -> None:
     async def test(connections: Connections) -> None:
         async with Server() as server:
@@ -128,6 +129,7 @@ def test_a_connection_is_used_again_once_its_answer_is_complete() -> None:
     run(test)
 
 
+@pytest.mark.network
 def test_an_answer_that_is_given_up_ends_its_connection() -> None:
     async def test(connections: Connections) -> None:
         async with Server(OK[:-1]) as server:
@@ -141,6 +143,7 @@ def test_an_answer_that_is_given_up_ends_its_connection() -> None:
     run(test)
 
 
+@pytest.mark.network
 @pytest.mark.parametrize(
     ("rest", "again"), [(b"0\r\n\r\n", True), (b"1\r\nx\r\n0\r\n\r\n", False), (b"", False)]
 )
@@ -166,6 +169,7 @@ def test_an_answer_whose_end_alone_is_to_come_may_be_left(
     run(test)
 
 
+@pytest.mark.network
 def test_a_server_that_wants_to_close_is_not_asked_again_over_the_connection() -> None:
     async def test(connections: Connections) -> None:
         async with Server(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")) as server:
@@ -176,6 +180,7 @@ def test_a_server_that_wants_to_close_is_not_asked_again_over_the_connection() -
     run(test)
 
 
+@pytest.mark.network
 def test_idle_connections_are_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEEP_SECONDS", 0.05)
 
@@ -190,6 +195,7 @@ def test_idle_connections_are_closed_after_a_while(monkeypatch: pytest.MonkeyPat
     run(test)
 
 
+@pytest.mark.network
 def test_an_upstream_is_made_to_wait_while_nobody_takes_what_it_sends() -> None:
     size = 20 << 20
 
@@ -206,6 +212,7 @@ def test_an_upstream_is_made_to_wait_while_nobody_takes_what_it_sends() -> None:
     run(test)
 
 
+@pytest.mark.network
 @pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl")
 def test_an_upstream_may_be_behind_a_proxy_and_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
@@ -237,6 +244,7 @@ def test_an_upstream_may_be_behind_a_proxy_and_tls(monkeypatch: pytest.MonkeyPat
     run(test)
 
 
+@pytest.mark.network
 def test_a_proxy_that_refuses_is_an_error() -> None:
     async def test(connections: Connections) -> None:
         async with Server(b"HTTP/1.1 403 Forbidden\r\n\r\n") as server:

@@ -74,6 +74,7 @@ FAULTY_ROUTERS: list[tuple[str, type, str]] = [
 ]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("check", "router", "told"), FAULTY_ROUTERS, ids=[f"{c}-{r.__name__}" for c, r, _ in FAULTY_ROUTERS]
 )
@@ -83,6 +84,7 @@ def test_a_fault_of_a_router_is_found(check: str, router: type, told: str) -> No
     assert check_of(check, ROUTER_CHECKS).explanation in problem
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("check", [check for check in ROUTER_CHECKS if check.name not in DECLARING])
 def test_a_router_without_fault_passes(check: Check[Any]) -> None:
     if check.name != "directory_imports":
@@ -112,6 +114,7 @@ class TestDeclarations:
         install("llmrouter-lengths", {"fake_lengths": source}, {"lengths": "fake_lengths"}, **options)
         return RouterSubject("lengths")
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("check", sorted(DECLARING))
     def test_what_is_declared_well_passes(self, install: Install, check: str) -> None:
         check_of(check, ROUTER_CHECKS).run(self.declared(install))
@@ -126,11 +129,13 @@ class TestDeclarations:
         with pytest.raises(NotApplicableError, match="no installed distribution declares it"):
             check_of("declared_metadata", ROUTER_CHECKS).run(RouterSubject(broken.LengthRouter))
 
+    @pytest.mark.processes
     def test_a_heavy_import(self, install: Install) -> None:
         subject = self.declared(install, f"    import asyncio\n{PLUGIN}")
         problem = problem_of("light_plugin_import", ROUTER_CHECKS, subject)
         assert "importing fake_lengths imports asyncio" in problem
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("stream", ["stdout", "stderr"])
     def test_output_on_import(self, install: Install, stream: str) -> None:
         subject = self.declared(install, f"    import sys\n    print('hello', file=sys.{stream})\n{PLUGIN}")
@@ -183,6 +188,7 @@ class TestFolders:
         text = self.SOURCE.format(imported=imported, first=first, call=call)
         return RouterSubject(write("custom_routers/my_router/router.py", text).parent)
 
+    @pytest.mark.processes
     @pytest.mark.parametrize(
         "imported",
         [".helper", "..shared_utils", "shared_utils", "my_router.helper", "custom_routers.shared_utils"],
@@ -198,17 +204,20 @@ class TestFolders:
             patch.setattr(sys, "path", list(sys.path))
             yield
 
+    @pytest.mark.processes
     def test_a_path_changed_by_routing(self, write: Any) -> None:
         call = "__import__('sys').path.insert(0, '/made-up')"
         subject = self.subject(write, ".helper", call=call)
         problem = problem_of("directory_imports", ROUTER_CHECKS, subject)
         assert "routing adds /made-up to sys.path" in problem
 
+    @pytest.mark.processes
     def test_a_path_changed_at_import(self, write: Any) -> None:
         subject = self.subject(write, ".helper", "sys; sys.path.insert(0, '/made-up')")
         problem = problem_of("directory_imports", ROUTER_CHECKS, subject)
         assert "importing it adds /made-up to sys.path" in problem
 
+    @pytest.mark.processes
     def test_an_import_that_no_statement_makes(self, write: Any) -> None:
         call = "import importlib; importlib.import_module('shared_utils')"
         subject = self.subject(write, ".helper", call=call)

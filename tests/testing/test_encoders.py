@@ -36,6 +36,7 @@ def check_of(name: str) -> Check[Any]:
     return found
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("check", "encoder", "told"), FAULTY, ids=[f"{c}-{e.__name__}" for c, e, _ in FAULTY]
 )
@@ -49,6 +50,7 @@ def test_a_slow_one_is_found() -> None:
         check_of("time_per_text").run(EncoderSubject(encoders.Slow, seconds_per_text=0.001))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("check", [check for check in ENCODER_CHECKS if check.name not in DECLARING])
 def test_one_without_fault_passes(check: Check[Any]) -> None:
     check.run(EncoderSubject(encoders.Letters))

@@ -73,6 +73,7 @@ class TestOneLine:
 
 
 class TestAtOnce:
+    @pytest.mark.processes
     def test_a_report_tells_of_every_check(self) -> None:
         report = check_router("randomrouter")
         assert [outcome.name for outcome in report.outcomes] == [check.name for check in ROUTER_CHECKS]
@@ -81,6 +82,7 @@ class TestAtOnce:
         assert states["state_round_trip"] == states["directory_imports"] == "skipped"
         assert "time_per_query: " in str(report)
 
+    @pytest.mark.processes
     def test_all_failures_are_told(self) -> None:
         with pytest.raises(ConformanceError) as caught:
             check_router(broken.Stranger)
@@ -97,11 +99,13 @@ class TestAtOnce:
         report = check_trainer(broken.LengthRouter)
         assert {outcome.state for outcome in report.outcomes} == {"skipped"}
 
+    @pytest.mark.processes
     def test_encoders(self) -> None:
         assert check_encoder("hashing").failures == []
         with pytest.raises(ConformanceError, match="no encoder is named 'hashes'; there are "):
             check_encoder("hashes")
 
+    @pytest.mark.processes
     def test_judges(self) -> None:
         assert check_judge(broken.WordsJudge).failures == []
         with pytest.raises(ConformanceError, match="judgement_contract"):
@@ -109,6 +113,7 @@ class TestAtOnce:
 
 
 class TestOptions:
+    @pytest.mark.processes
     def test_hyperparameters_candidates_and_queries(self) -> None:
         report = check_router(
             "randomrouter",
@@ -118,10 +123,12 @@ class TestOptions:
         )
         assert report.failures == []
 
+    @pytest.mark.processes
     def test_without_a_seed_randomrouter_is_not_deterministic(self) -> None:
         with pytest.raises(ConformanceError, match="failed  deterministic_under_seed"):
             check_router("randomrouter", seed=None)
 
+    @pytest.mark.processes
     def test_a_checkpoint_of_ones_own(self, tmp_path: Path) -> None:
         (tmp_path / "mine.json").write_text('{"max_length": 7}')
         assert check_router(broken.LengthRouter, checkpoint=tmp_path / "mine.json").failures == []

@@ -291,7 +291,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("stream", [False, True])
     def test_a_service_that_hangs(self, client: Any, upstream: Upstream, stream: bool) -> None:
-        upstream.script = lambda request: str(upstream.released.wait(20))
+        upstream.script = lambda request: str(upstream.released.wait(120))
         mine = client(timeout=0.3)
         asked = mine.stream if stream else mine.complete
         started = time.monotonic()

@@ -45,7 +45,7 @@ def test_calls_are_spread_over_a_minute() -> None:
 
 def test_who_gives_up_waiting_leaves_the_turn_to_others() -> None:
     async def test() -> None:
-        turns = Turns(concurrency=1, per_minute=60)
+        turns = Turns(concurrency=1, per_minute=1)
         async with turns:
             waiting = asyncio.ensure_future(turns.take())
             await asyncio.sleep(0.01)
@@ -53,7 +53,7 @@ def test_who_gives_up_waiting_leaves_the_turn_to_others() -> None:
         # Now the place is free, and the minute is waited for.
         for _ in range(3):
             pause = turns.pause
-            assert 0.9 < pause <= 1
+            assert 30 < pause <= 60
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(turns.take(), 0.02)
         assert turns.pause < pause
