@@ -114,6 +114,8 @@ class Relay:
 
     def _rewritten(self, event: bytes) -> bytes:
         others, data = split_event(event)
+        if not others.isascii():
+            others = others.decode("utf-8", "replace").encode()
         if data is None:
             # A comment keeps the connection alive; before the first data the answer has not begun.
             return others + b"\n" if self._begun and others else b""

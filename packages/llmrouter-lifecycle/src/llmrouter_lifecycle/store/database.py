@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from llmrouter_lifecycle.errors import StoreError
 from llmrouter_lifecycle.store.encoding import decode_json, encode_json
 from llmrouter_lifecycle.store.migration import is_current, migrate
+from llmrouter_lifecycle.store.outages import reason_of
 from llmrouter_lifecycle.store.schema import settings
 
 # Seconds that a transaction waits for another one to end.
@@ -176,10 +177,13 @@ class Database:
         """Ask the database whether it is there.
 
         Raises:
-            SQLAlchemyError, StoreError: It is not.
+            StoreError: It is not.
         """
-        with self.read() as connection:
-            connection.execute(text("SELECT 1"))
+        try:
+            with self.read() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            raise StoreError(f"the database cannot be used: {reason_of(error)}") from error
 
     def close(self) -> None:
         """Close all connections; using it again opens new ones."""

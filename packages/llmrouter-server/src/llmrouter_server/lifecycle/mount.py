@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import LLMRouterError
 from llmrouter_lifecycle.api import Api
@@ -23,7 +21,6 @@ from llmrouter_lifecycle.rest import error_reply
 from llmrouter_lifecycle.routing.fallbacks import next_choices
 from llmrouter_lifecycle.routing.trained import import_routers
 from llmrouter_lifecycle.store.database import Database
-from llmrouter_lifecycle.store.outages import reason_of
 from llmrouter_server import tracing
 from llmrouter_server.choosing import Choice
 from llmrouter_server.errors import GatewayError, retry_after
@@ -119,8 +116,6 @@ class Lifecycle:
             return f"does not answer within {_CHECK_SECONDS:g} s"
         except StoreError as error:
             return str(error)
-        except SQLAlchemyError as error:
-            return f"cannot be used: {reason_of(error)}"
         return None
 
     def warm_up(self) -> None:
