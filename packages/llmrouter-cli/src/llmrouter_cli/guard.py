@@ -7,6 +7,7 @@ the command starts again in another one, without that plugin. Nothing is written
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -39,7 +40,7 @@ class Guard:
         self._pipe: int | None = None
 
     def enter(self) -> None:
-        """Go on in a fork; this process waits for it and raises SystemExit with its status.
+        """Go on in a fork; this process waits for it and exits with its status.
 
         Raises:
             KeyboardInterrupt: The user pressed Ctrl-C, and the import in hand did not end.
@@ -48,6 +49,7 @@ class Guard:
             sys.stdout.flush()
             sys.stderr.flush()
             reading, writing = os.pipe()
+            gc.freeze()  # or collecting garbage would copy all the memory that the fork shares
             child = os.fork()
             if not child:
                 os.close(reading)
@@ -58,7 +60,9 @@ class Guard:
             watch = _Watch(child, reading)
             problem = watch.wait()
             if problem is None:
-                raise SystemExit(watch.status)
+                # Nothing is left to be done here, and to end without more takes 10 ms less.
+                sys.stderr.flush()
+                os._exit(watch.status)
             self.problems[watch.importing] = problem
             click.echo(
                 f"Warning: plugin {watch.importing}, failed: {problem}; "

@@ -80,16 +80,18 @@ def is_interrupt(error: BaseException) -> bool:
 
 def own_copy(value: T) -> T:
     """Copy dicts and lists all the way down, so that whoever is given the copy cannot edit the original."""
+    copied: Any = value
     if isinstance(value, dict):
-        copied: Any = {
-            key: own_copy(item) if isinstance(item, _NESTED) else item for key, item in value.items()
-        }
+        for item in value.values():
+            if item.__class__ is not str and isinstance(item, _NESTED):
+                copied = {key: own_copy(item) for key, item in value.items()}
+                break
+        else:  # most queries hold texts alone
+            copied = value.copy()
     elif isinstance(value, list):
         copied = [own_copy(item) if isinstance(item, _NESTED) else item for item in value]
     elif isinstance(value, set):
         copied = set(value)
-    else:
-        return value
     return copied  # type: ignore[no-any-return]
 
 
