@@ -36,6 +36,8 @@ COME_WITH_CORE = {
     "llmrouter-knn": {"numpy"},
     "llmrouter-lifecycle": {"openai", "yaml"},
     "llmrouter-pareto": {"numpy", "torch"},
+    # With llmrouter-lifecycle, without which the module that imports it is not imported.
+    "llmrouter-server": {"sqlalchemy"},
     "llmrouter-threshold": {"numpy", "torch"},
 }
 # tomli is imported by name, where Python has no tomllib. Of wordllama only files are read; uvicorn imports
