@@ -147,7 +147,7 @@ class Application:
 
     def _take_place(self, request: Request, answer: Answering) -> None:
         gateway, key = request.gateway, request.key
-        owners = () if key is None or gateway.keys is None else gateway.keys.sharers(key)
+        owners = gateway.sharers(key)
         places = gateway.settings.max_concurrency
         if not self._places.may_take(places, owners):
             whose = "The gateway" if key is None or self._places.taken >= places else f"The key {key.name!r}"

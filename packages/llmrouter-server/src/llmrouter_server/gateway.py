@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmrouter.errors import ConfigError
 from llmrouter.plugin_system import PluginRegistry
 from llmrouter.routing import DecisionEngine, open_engine
-from llmrouter_server.auth import Keys
+from llmrouter_server.auth import Key, Keys
 from llmrouter_server.budgets import Budgeting
 from llmrouter_server.candidates import Candidate, candidates_of
 from llmrouter_server.deciding import Decider, decider_for
@@ -68,6 +68,10 @@ class Gateway:
     def routers(self) -> list[Decider]:
         """The routers, the default first."""
         return [decider for name, decider in self.deciders.items() if name != AUTO]
+
+    def sharers(self, key: Key | None) -> tuple[str, ...]:
+        """Return for whom a request with a key takes places, as `Shares` has it."""
+        return () if key is None or self.keys is None else self.keys.sharers(key)
 
     def with_keys(self, keys: Keys) -> Gateway:
         """Return the same with other keys."""

@@ -50,7 +50,12 @@ def _handler(route: api.Route) -> Handler:
         lifecycle = lifecycle_of(request)
         large = len(body) > settings.max_request_bytes
         status, answer, code = await lifecycle.threads.run(
-            "large" if large else kind, _answer, lifecycle, request, body
+            "large" if large else kind,
+            _answer,
+            lifecycle,
+            request,
+            body,
+            owners=request.gateway.sharers(request.key),
         )
         request.entry.error = code
         response = Response(answer, status)
@@ -93,6 +98,7 @@ async def chat(request: Request) -> Response:
             {},
             body,
             key,
+            owners=request.gateway.sharers(request.key),
         )
     if isinstance(claimed, Reply):
         return _repeated(claimed)

@@ -91,6 +91,7 @@ class Lifecycle:
                 caller_of(request.key),
                 _request_of(asked),
                 lambda names: able(candidates, names, demand, now),
+                owners=request.gateway.sharers(request.key),
             )
         decision: RoutingDecision | None = chosen.decision
         if decision is None:
