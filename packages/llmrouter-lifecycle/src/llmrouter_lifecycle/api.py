@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple
 from llmrouter_lifecycle.errors import InvalidParameterError, ResourceNotFoundError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.operations import accounts, chat, jobs, judges, routers
-from llmrouter_lifecycle.store.encoding import unstorable_path
 
 Operation = Callable[..., Any]
 
@@ -136,11 +135,6 @@ class Api:
         body = {} if body is None else body
         if not isinstance(body, Mapping):
             raise InvalidParameterError(f"the body: expected a JSON object, found {type(body).__name__}")
-        if route.scope == "write" and (param := unstorable_path(body)) is not None:
-            raise InvalidParameterError(
-                f"{param or 'the body'}: holds NUL or half of a surrogate pair, which cannot be stored",
-                param=param or None,
-            )
         return route.operation(self.home, caller, query or {}, body, **found)
 
 

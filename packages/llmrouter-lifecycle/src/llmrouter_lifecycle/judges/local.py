@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,10 +15,10 @@ from llmrouter.plugin_system.time_limit import call_within
 from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
 from llmrouter_lifecycle.judges.conversation import message_text
 from llmrouter_lifecycle.judges.foreign import SECONDS, TIMEOUT, ForeignJudge
+from llmrouter_lifecycle.judges.numbers import Number, read_number
 from llmrouter_lifecycle.judges.patterns import TimeLeft, compile_pattern, find
 
 PYTHON = "python:"
-_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 class ExactMatch(Judge):
@@ -32,8 +33,8 @@ class ExactMatch(Judge):
 
     def score(self, request: Mapping[str, Any], response: Mapping[str, Any]) -> Judgement:
         """Compare."""
-        wanted, found = reference_of(self.spec, request).strip(), message_text(response).strip()
-        same = wanted == found if self.spec.get("case_sensitive") else wanted.lower() == found.lower()
+        wanted, found = _composed(reference_of(self.spec, request)), _composed(message_text(response))
+        same = wanted == found if self.spec.get("case_sensitive") else wanted.casefold() == found.casefold()
         return Judgement(float(same), "is the reference" if same else "is not the reference")
 
 
@@ -65,7 +66,7 @@ class Regex(Judge):
 
 
 class Numeric(Judge):
-    """1 where the last number in the answer is the last number in the reference.
+    """1 if the number that the answer gives is that of the reference; `numbers` says which number that is.
 
     Keys: ``reference``, ``tolerance`` (how far they may be apart, 0), ``relative_tolerance`` (1e-9).
     """
@@ -83,19 +84,33 @@ class Numeric(Judge):
     def score(self, request: Mapping[str, Any], response: Mapping[str, Any]) -> Judgement:
         """Compare."""
         reference = reference_of(self.spec, request)
-        wanted = _last_number(reference)
+        wanted, why_not = read_number(reference)
         if wanted is None:
-            raise JudgementError(f"there is no number in the reference {reference[:80]!r}")
-        found = _last_number(message_text(response))
+            raise JudgementError(f"the reference {reference[:80]!r} cannot be compared: {why_not}")
+        found, why_not = read_number(message_text(response))
         if found is None:
-            return Judgement(0.0, "there is no number in the answer")
-        near = math.isclose(
+            return Judgement(0.0, f"the answer cannot be compared: {why_not}")
+        # 50% is 0.5 and 50, but not where both are percentages.
+        hundredth = found.percent != wanted.percent
+        scales = [(1.0, 1.0), (0.01 if found.percent else 1.0, 0.01 if wanted.percent else 1.0)][
+            : 1 + hundredth
+        ]
+        near = any(self._near(found.value * one, wanted.value * other) for one, other in scales)
+        others = "".join(
+            f" {whose} {number.text!r} may also be {' or '.join(f'{value:g}' for value in number.others)}."
+            for whose, number in (("The answer's", found), ("The reference's", wanted))
+            if number.others
+        )
+        read = f"the answer is read as {_shown(found)}, the reference as {_shown(wanted)}"
+        return Judgement(float(near), f"{read}.{others}" if others else read)
+
+    def _near(self, found: float, wanted: float) -> bool:
+        return math.isclose(
             found,
             wanted,
             rel_tol=self.spec.get("relative_tolerance", 1e-9),
             abs_tol=self.spec.get("tolerance", 0.0),
         )
-        return Judgement(float(near), f"the last number is {found:g}, the reference {wanted:g}")
 
 
 class PythonFunction(ForeignJudge):
@@ -143,9 +158,13 @@ def reference_of(spec: Mapping[str, Any], request: Mapping[str, Any]) -> str:
     return str(reference)
 
 
-def _last_number(text: str) -> float | None:
-    found = _NUMBER.findall(text)
-    return float(found[-1].replace(",", "")) if found else None
+def _composed(text: str) -> str:
+    """Return a text that compares equal however its accents were typed."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _shown(number: Number) -> str:
+    return f"{number.value:.12g}{'%' if number.percent else ''}"
 
 
 def _check_keys(spec: Mapping[str, Any], *known: str) -> None:

@@ -16,8 +16,6 @@ from sqlalchemy import (
     Text,
 )
 
-from llmrouter_lifecycle.store.encoding import StoredText
-
 metadata = MetaData()
 
 # Counts up when tables change. Changes only add (`migration.py`): new tables, indexes, and columns that are
@@ -39,7 +37,7 @@ def _versions(name: str) -> Table:
         Column("org", String(63), primary_key=True),
         Column("id", String(63), primary_key=True),
         Column("version", Integer, primary_key=True),
-        Column("description", StoredText),
+        Column("description", Text),
         Column("created", Float, nullable=False),
         Column("spec", JSON, nullable=False),
     )
@@ -74,7 +72,7 @@ jobs = Table(
     # Which programs may work on it.
     Column("program", String(63), nullable=False),
     Column("status", String(63), nullable=False, index=True),
-    Column("error", StoredText),
+    Column("error", Text),
     Column("retries", Integer, nullable=False, default=0),
     Column("created", Float, nullable=False),
     Column("updated", Float, nullable=False),
@@ -116,7 +114,7 @@ calls = Table(
     Column("completion_tokens", Integer),
     Column("cost", Float),
     # None where it succeeded.
-    Column("error", StoredText),
+    Column("error", Text),
     Column("error_status", Integer),
 )
 
