@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from llmrouter_lifecycle.errors import InvalidParameterError, ResourceNotFoundError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.operations import accounts, chat, jobs, judges, routers
+from llmrouter_lifecycle.store.encoding import unstorable
 
 Operation = Callable[..., Any]
 
@@ -135,6 +136,11 @@ class Api:
         body = {} if body is None else body
         if not isinstance(body, Mapping):
             raise InvalidParameterError(f"the body: expected a JSON object, found {type(body).__name__}")
+        for part in (found, query or {}, body):
+            if (name := unstorable(part)) is not None:
+                raise InvalidParameterError(
+                    f"{name}: holds NUL or half of a surrogate pair, which is not text; remove it", param=name
+                )
         return route.operation(self.home, caller, query or {}, body, **found)
 
 

@@ -2,13 +2,14 @@
 
 The rules, which docs/lifecycle.md states for users:
 
-1. A marked answer wins: the last ``\\boxed{…}``, else the last ``#### …``, else what follows "the answer is" or
-   "answer:". Without a mark it is the last number of the text.
-2. Numbers in words (``GPT-5``), citations (``[3]``), labels (``step 3``), list markers and addresses do not count,
-   unless there is nothing else.
-3. Ranges (``3-5``), alternatives (``42 or 43``), lists (``1, 2, 3``) and the operands of a sum are not an answer.
+1. A marked answer wins: the last ``\\boxed{…}``, else the last ``#### …``, else what follows "the answer is"
+   or "answer:". Without a mark it is the last number of the text.
+2. Numbers in words (``GPT-5``), citations (``[3]``), labels (``step 3``), list markers and addresses do not
+   count, unless there is nothing else.
+3. Ranges (``3-5``), alternatives (``42 or 43``), lists (``1, 2, 3``) and the operands of a sum are no answer.
 """
 
+# ruff: noqa: RUF001 - signs that people type, which look like others
 from __future__ import annotations
 
 import math
