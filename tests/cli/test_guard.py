@@ -111,6 +111,7 @@ def test_what_an_import_changes_is_put_back_and_told(
     assert done.status == 0
     found = [row for row in done.json if row["check"] == "plugin bad"]
     assert [row["status"] for row in found] == ["warning"]
+    assert "Traceback" not in done.err
     assert "\n  infer " in command("--help").out
 
 

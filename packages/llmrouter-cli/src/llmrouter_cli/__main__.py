@@ -54,6 +54,8 @@ def _end_results(stdout: TextIO) -> None:
         stdout.flush()
     except OSError:  # whoever read our output stopped reading; what is left of it goes nowhere
         target = os.open(os.devnull, os.O_WRONLY)
+    except ValueError:  # a plugin closed it
+        return
     os.dup2(target, stdout.fileno())
 
 
