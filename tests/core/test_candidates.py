@@ -136,3 +136,26 @@ def test_a_price_that_is_none_is_told_with_line_and_key(field: str, value: str, 
 @pytest.mark.parametrize("value", [0, 0.0, 3, 2.5, None])
 def test_a_price_may_be_nothing_or_unknown(value: float | None) -> None:
     assert read(json.dumps({"small": {"cost": value}})) == {"small": {"cost": value}}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"": {}}', "a candidate needs a name"),
+        ('{"a": {},\n "a": {}}', ":2: a: stands twice, on lines 1 and 2; keep one"),
+        ('{"a": {"cost": ' + "9" * 400 + "}}", ":1: a.cost: is larger than"),
+    ],
+)
+def test_what_cannot_be_a_candidate_is_refused(text: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "llm.json"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_candidates(path)
+    assert problem in str(caught.value)
+
+
+def test_a_misspelt_field_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "llm.json"
+    path.write_text('{"a": {"inputprice": 1}, "b": {"inputprice": 1}}')
+    read_candidates(path)
+    assert caplog.text.count("did you mean 'input_price'?") == len(caplog.records) == 1

@@ -216,3 +216,22 @@ def test_an_error_without_a_file_names_the_configuration(source: Any) -> None:
     assert str(config_error(source, ["hparam", "k"], "expected text")) == (
         "configuration: hparam.k: expected text"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("hparams:\n  k: 1\n", ":1: hparams: is unknown; did you mean 'hparam'?"),
+        ("data_path:\n  llm_dat: x\n", ":2: data_path.llm_dat: is unknown; did you mean 'llm_data'?"),
+        ("gateway:\n  max_attempt: 3\n", ":2: gateway.max_attempt: is unknown; did you mean 'max_attempts'?"),
+        ("services:\n  a:\n    concurency: 3\n", ":3: services.a.concurency: is unknown; did you mean"),
+        ("lifecycle:\n  judge: []\n", ":2: lifecycle.judge: is unknown; did you mean 'judges'?"),
+        ("hparam:\n  k: 1\n  j: 2\n  k: 3\n", ":4: hparam.k: stands twice, on lines 2 and 4; keep one"),
+    ],
+)
+def test_a_misspelt_or_repeated_key_is_an_error(text: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    assert problem in str(caught.value)

@@ -49,7 +49,7 @@ def test_a_wrong_value_is_told_with_its_line(tmp_path: Path) -> None:
     path.write_text("hparam:\n  temperature: 1\n  k: none\n")
     with pytest.raises(ConfigError) as told:
         read_hyperparameters(Declared, read_config(path), path)
-    assert str(told.value) == f"{path}:3: hparam.k: expected a whole number from 1, found 'none'"
+    assert str(told.value) == f"{path}:3: hparam.k: expected a whole number from 1 to 10^12, found 'none'"
 
 
 def test_of_those_that_exclude_each_other_one_may_be_given() -> None:
@@ -78,4 +78,17 @@ def test_each_check_tells_right_from_wrong(check: Check, right: list[Any], wrong
 def test_checks_say_what_they_expect() -> None:
     assert one_of(("a", "b", "c")).expected == "a, b or c"
     assert one_of(("a",)).expected == "a"
-    assert (whole(1).expected, above(0.5).expected) == ("a whole number from 1", "a number above 0.5")
+    assert (whole(1).expected, above(0.5).expected) == ("a whole number from 1 to 10^12", "a number above 0.5")
+
+
+def test_a_strict_reader_names_what_was_meant(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("hparam:\n  seed: 1\n  qualty: 0.5\n")
+    read_hyperparameters(Declared, read_config(path), path)
+    with pytest.raises(ConfigError, match=r":3: hparam.qualty: is unknown; did you mean 'quality'\?"):
+        read_hyperparameters(Declared, read_config(path), path, strict=True)
+
+
+def test_an_integer_of_400_digits_is_no_traceback() -> None:
+    with pytest.raises(ConfigError, match="hparam.quality"):
+        read_hyperparameters(Declared, {"hparam": {"quality": 10**400}}, None)

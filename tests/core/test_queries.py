@@ -151,7 +151,7 @@ def test_a_json_file_that_holds_no_list(content: bytes, problem: str) -> None:
         rows_of("a.json", content)
 
 
-@pytest.mark.parametrize("name", ["queries", "queries.csv", "queries.jsonl.gz", ".json", "queries."])
+@pytest.mark.parametrize("name", ["queries", "queries.csv", "queries.csv.gz", ".json", "queries."])
 def test_a_suffix_that_tells_no_format(name: str) -> None:
     Path(name).write_text("one")
     with pytest.raises(DataError, match=r"cannot tell its format .* use \.jsonl, \.json, \.txt or '-'"):

@@ -21,8 +21,8 @@ from llmrouter.data.candidates import read_candidates
 from llmrouter.data.queries import QueryFile
 from llmrouter.data.routing_data import read_routing_data
 from llmrouter.errors import LLMRouterError
+from llmrouter.gateway_settings import read_settings
 from llmrouter_rules.conditions import read_conditions
-from llmrouter_server.settings import read_settings
 from tests.docs.keys import HPARAM, TOP_LEVEL, keys_in
 from tests.docs.pages import Block
 

@@ -13,15 +13,17 @@ from pathlib import Path
 from llmrouter.completion import services
 from llmrouter.config import SECTIONS
 from llmrouter.data import candidates
+from llmrouter.gateway_settings import SECTION as GATEWAY
+from llmrouter.gateway_settings import Settings
 from llmrouter.plugin_system import settings as plugin_settings
 from llmrouter_knn.hyperparameters import Hyperparameters as KnnHyperparameters
 from llmrouter_lifecycle.judges import rubric
 from llmrouter_pareto.hyperparameters import Hyperparameters as ParetoHyperparameters
+from llmrouter_random.router import Hyperparameters as RandomHyperparameters
 from llmrouter_rules.conditions import CONDITIONS
+from llmrouter_rules.router import Hyperparameters as RulesHyperparameters
 from llmrouter_rules.targets import KEYS as TARGET_KEYS
 from llmrouter_server.key_file import Key
-from llmrouter_server.settings import SECTION as GATEWAY
-from llmrouter_server.settings import Settings
 from llmrouter_threshold.hyperparameters import Hyperparameters as ThresholdHyperparameters
 from tests.docs.pages import ROOT
 
@@ -104,6 +106,8 @@ ROUTERS = {"random": "randomrouter", "rules": "rulesrouter"}
 HYPERPARAMETERS = {
     "knn": KnnHyperparameters,
     "pareto": ParetoHyperparameters,
+    "random": RandomHyperparameters,
+    "rules": RulesHyperparameters,
     "threshold": ThresholdHyperparameters,
 }
 
@@ -130,7 +134,7 @@ def configuration_keys() -> dict[str, frozenset[str]]:
         "hparam": HPARAM,
         "gateway": frozenset(Settings.__struct_fields__),
         "services": frozenset(services._KEYS),
-        "a candidate": read[CANDIDATE] | {*candidates._NUMBERS, *candidates._TEXTS},
+        "a candidate": read[CANDIDATE] | frozenset(candidates.FIELDS),
         "conditions of rules": frozenset(CONDITIONS),
         "targets of rules": frozenset(TARGET_KEYS),
         "llmrouter.toml": frozenset({"plugins", "routers", *plugin_settings._KEYS}),

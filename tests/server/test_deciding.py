@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from llmrouter.gateway_settings import Settings
 from llmrouter.models.router import Router
 from llmrouter.routing import DecisionEngine
 from llmrouter_server.deciding import BatchDecider, DirectDecider, decider_for
 from llmrouter_server.errors import GatewayError
 from llmrouter_server.metrics import Metrics
-from llmrouter_server.settings import Settings
 
 
 class EchoRouter(Router):

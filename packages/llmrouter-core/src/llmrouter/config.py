@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from llmrouter.errors import ConfigError
+from llmrouter.errors import ConfigError, FileError
 from llmrouter.files import read_file
 
 # Part of every configuration: a section that is empty or left out is an empty mapping.
 SECTIONS = ("data_path", "model_path", "hparam", "metric")
+
+E = TypeVar("E", bound=FileError)
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -21,10 +23,11 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def read_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
     """Read a configuration, from a YAML file or from a mapping that was read already.
 
-    Top-level keys that core does not know are kept for the router.
+    Top-level keys that core does not know are kept for the router, unless they look like a misspelt one.
 
     Raises:
-        ConfigError: The file is missing, empty or malformed, or a section is not a mapping.
+        ConfigError: The file is missing, empty or malformed, names a key twice or misspells one, or a section
+            is not what it must be.
     """
     if isinstance(source, Mapping):
         path, config = None, dict(source)
@@ -43,6 +46,11 @@ def read_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str,
         raise config_error(
             source, ["metric", "weights"], f"expected 'name: weight' lines, found {_kind(weights)}"
         )
+    from llmrouter.known_keys import (
+        check_keys,  # it imports the readers of sections, which import this module
+    )
+
+    check_keys(config, source)
     return config
 
 
@@ -85,7 +93,7 @@ def _children(node: object) -> Iterator[tuple[str, yaml.Mark, yaml.Node]]:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = read_file(path).decode("utf-8")
-        config = yaml.load(text, Loader=_Loader)  # noqa: S506 - one of the safe loaders
+        config = _loaded(path, text)
     except FileNotFoundError:
         raise ConfigError(path, "there is no such file; name the router's YAML file with --config") from None
     except OSError as error:
@@ -106,6 +114,38 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ConfigError(path, f"expected 'key: value' lines, found {_kind(config)}")
     return config
+
+
+def _loaded(path: Path, text: str) -> Any:
+    """Construct what YAML text holds; of a key that stands twice YAML would silently take the last."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _refuse_duplicates(path, node, [], set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _refuse_duplicates(path: Path, node: yaml.Node, keys: list[str], seen: set[int]) -> None:
+    if id(node) in seen:  # an alias
+        return
+    seen.add(id(node))
+    first: dict[tuple[str, str], int] = {}
+    for name, start, value in _children(node):
+        if isinstance(node, yaml.MappingNode) and isinstance(name, str):
+            line = start.line + 1
+            if (before := first.setdefault((node.tag, name), line)) != line:
+                raise twice(ConfigError, path, [*keys, name], before, line)
+        _refuse_duplicates(path, value, [*keys, str(name)], seen)
+
+
+def twice(kind: type[E], path: Path, keys: Sequence[str], first: int, second: int) -> E:
+    """Make the error for a name that stands twice, with both lines."""
+    lines = f"on line {first}" if first == second else f"on lines {first} and {second}"
+    return kind(path, f"stands twice, {lines}; keep one", line=second, key=".".join(keys))
 
 
 def _kind(value: object) -> str:

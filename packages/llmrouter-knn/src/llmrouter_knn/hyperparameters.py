@@ -34,9 +34,9 @@ class Hyperparameters:
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any], source: object) -> Hyperparameters:
-        """Read them; names that are not among them are left to others.
+        """Read them.
 
         Raises:
-            ConfigError: A value is of the wrong type or out of range.
+            ConfigError: A name is unknown, a value of the wrong type or out of range.
         """
-        return read_hyperparameters(cls, cfg, source)
+        return read_hyperparameters(cls, cfg, source, strict=True)

@@ -50,12 +50,13 @@ class Hyperparameters:
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any], source: object) -> Hyperparameters:
-        """Read them; names that are not among them are left to others.
+        """Read them.
 
         Raises:
-            ConfigError: A value is of the wrong type or out of range, or two ways to choose are given.
+            ConfigError: A name is unknown, a value of the wrong type or out of range, or two ways to choose
+                are given.
         """
-        return read_hyperparameters(cls, cfg, source, (*KINDS, "trade_off"))
+        return read_hyperparameters(cls, cfg, source, (*KINDS, "trade_off"), strict=True)
 
     @property
     def learning(self) -> dict[str, Any]:

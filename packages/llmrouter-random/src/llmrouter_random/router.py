@@ -2,33 +2,43 @@
 
 import random
 from bisect import bisect
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 from llmrouter.config import config_error
+from llmrouter.models.hyperparameters import read_hyperparameters
 from llmrouter.models.router import Router
 
 
-class RandomRouter(Router):
-    """Draws an LLM at random, uniformly or by weight.
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What can be set.
 
-    Hyperparameters:
+    Attributes:
         seed: Of the router's own generator; without it every run differs.
         weights: Name of an LLM to how often it is drawn, relative to the others; one left out never is.
     """
+
+    seed: Any = None
+    weights: Any = None
+
+
+class RandomRouter(Router):
+    """Draws an LLM at random, uniformly or by weight, as its `Hyperparameters` say."""
 
     quick = True
 
     def __init__(self, yaml_path: str) -> None:
         super().__init__(yaml_path)
-        hparam = self.cfg["hparam"]
-        weights = hparam.get("weights") or dict.fromkeys(self.llm_data, 1)
+        settings = read_hyperparameters(Hyperparameters, self.cfg, yaml_path, strict=True)
+        weights = settings.weights or dict.fromkeys(self.llm_data, 1)
         if problem := self._problem(weights):
             raise config_error(yaml_path, ["hparam", "weights"], problem)
         self._weights = weights
         self._names = list(weights)
         self._cumulative = list(accumulate(weights.values()))
-        self._random = random.Random(hparam.get("seed"))
+        self._random = random.Random(settings.seed)
 
     def route_single(self, query_input: dict[str, Any]) -> dict[str, Any]:
         """Draw one LLM."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llmrouter.errors import LLMRouterError, MissingExtraError
+from llmrouter.spelling import unknown
 
 Query = Mapping[str, Any]
 # Whether a condition holds for a query.
@@ -48,7 +49,7 @@ def read_conditions(told: Any, timeout: float) -> Condition:
     conditions = []
     for name, value in told.items():
         if name not in _READERS:
-            raise ConditionError([str(name)], f"there is no such condition; there are {', '.join(_READERS)}")
+            raise ConditionError([str(name)], unknown(name, CONDITIONS))
         try:
             conditions.append(_READERS[name](value, timeout))
         except ConditionError as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple
 
 from llmrouter.config import config_error
 from llmrouter.errors import ConfigError
+from llmrouter.models.hyperparameters import above, read_hyperparameters
 from llmrouter.models.router import Router
+from llmrouter.spelling import unknown
 from llmrouter_rules.conditions import Condition, ConditionError, TookTooLong, read_conditions
 from llmrouter_rules.targets import Target, TargetError, read_target
 
@@ -18,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds that a regular expression may take.
 TIMEOUT = 0.1
+_RULE = ("name", "when", "then")
 
 
 class Rule(NamedTuple):
@@ -28,16 +31,26 @@ class Rule(NamedTuple):
     target: Target
 
 
-class RulesRouter(Router):
-    """Goes by ordered rules: the first that holds names the LLM, or another router to ask.
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What can be set.
 
-    Hyperparameters:
+    Attributes:
         rules: A list of ``{"name", "when", "then"}``; ``name`` may be left out. ``when`` holds conditions, of
             `llmrouter_rules.conditions.CONDITIONS`, that must all hold. ``then`` names a candidate, or a
             router as ``{"router", "config", "load_model_path"}``.
         otherwise: Where queries go for which no rule holds; as ``then``.
         regex_timeout: Seconds that a regular expression may take on a query; a rule that takes longer does
-            not hold. Default: 0.1.
+            not hold.
+    """
+
+    rules: list[Any] = field(default_factory=list)
+    otherwise: Any = None
+    regex_timeout: Annotated[float, above(0)] = TIMEOUT
+
+
+class RulesRouter(Router):
+    """Goes by ordered rules: the first that holds names the LLM, or another router to ask.
 
     A rule whose LLM may not take the query (``allowed_llms``) is passed over.
     """
@@ -56,12 +69,12 @@ class RulesRouter(Router):
         self._read_rules()
 
     def _read_rules(self) -> None:
-        timeout = self._timeout()
-        told = self.cfg["hparam"].get("rules", [])
+        settings = read_hyperparameters(Hyperparameters, self.cfg, self._where, strict=True)
+        timeout, told = float(settings.regex_timeout), settings.rules
         if not isinstance(told, list):
             raise self._error(["rules"], f"expected a list of rules, found {told!r}")
         self.rules = [self._rule(number, rule, timeout) for number, rule in enumerate(told)]
-        otherwise = self.cfg["hparam"].get("otherwise")
+        otherwise = settings.otherwise
         if otherwise is None:
             raise self._error(["otherwise"], "is missing; name where queries go for which no rule holds")
         self.otherwise = self._target(["otherwise"], otherwise)
@@ -86,7 +99,9 @@ class RulesRouter(Router):
 
     def _rule(self, number: int, told: Any, timeout: float) -> Rule:
         keys: list[str] = ["rules", str(number)]
-        if not isinstance(told, dict) or not {"when", "then"} <= told.keys() <= {"name", "when", "then"}:
+        if isinstance(told, dict) and (odd := [key for key in told if key not in _RULE]):
+            raise self._error([*keys, str(odd[0])], unknown(odd[0], _RULE))
+        if not isinstance(told, dict) or not {"when", "then"} <= told.keys():
             raise self._error(keys, f"expected name, when and then, found {told!r}")
         name = told.get("name") or f"rule {number + 1}"
         if not isinstance(name, str):
@@ -102,12 +117,6 @@ class RulesRouter(Router):
             return read_target(told, self._where, self.llm_data)
         except TargetError as error:
             raise self._error(keys, str(error)) from None
-
-    def _timeout(self) -> float:
-        timeout = self.cfg["hparam"].get("regex_timeout", TIMEOUT)
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-            raise self._error(["regex_timeout"], f"expected seconds above 0, found {timeout!r}")
-        return float(timeout)
 
     def _error(self, keys: list[str], problem: str) -> ConfigError:
         return config_error(self._where, ["hparam", *keys], problem)

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmrouter.errors import LLMRouterError
 from llmrouter.routing import ALLOWED, DecisionEngine, open_engine
+from llmrouter.spelling import unknown
 from llmrouter_rules.plugin import NAME
 
 KEYS = ("router", "config", "load_model_path")
@@ -107,8 +108,8 @@ def read_target(told: Any, source: Any, llms: Collection[str]) -> Target:
         return ToLLM(told)
     if not isinstance(told, dict) or not isinstance(told.get("router"), str):
         raise TargetError(f"expected a candidate, or {{router: NAME, config: FILE}}, found {told!r}")
-    if unknown := [key for key in told if key not in KEYS]:
-        raise TargetError(f"{unknown[0]!r} means nothing here; there are {', '.join(KEYS)}")
+    if odd := [key for key in told if key not in KEYS]:
+        raise TargetError(f"{odd[0]!r} {unknown(odd[0], KEYS)}")
     if wrong := [key for key in KEYS if told.get(key) is not None and not isinstance(told[key], str)]:
         raise TargetError(f"{wrong[0]}: expected text, found {told[wrong[0]]!r}")
     if told.get("config") is None:

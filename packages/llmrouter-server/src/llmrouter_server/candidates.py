@@ -11,9 +11,9 @@ from llmrouter.completion.catalogue import Catalogue, Endpoint
 from llmrouter.completion.services import Service
 from llmrouter.completion.turns import Turns
 from llmrouter.errors import ConfigError
+from llmrouter.gateway_settings import Settings
 from llmrouter_server.address import Address
 from llmrouter_server.cooldown import Cooldown
-from llmrouter_server.settings import Settings
 
 
 class Candidate:

@@ -12,10 +12,10 @@ from typing import Any
 
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import RoutingError
+from llmrouter.gateway_settings import Settings
 from llmrouter.routing import Decided, DecisionEngine
 from llmrouter_server.errors import GatewayError
 from llmrouter_server.metrics import Metrics
-from llmrouter_server.settings import Settings
 from llmrouter_server.timing import TimeLimitError, within
 
 logger = logging.getLogger(__name__)

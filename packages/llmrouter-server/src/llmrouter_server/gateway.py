@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmrouter.errors import ConfigError
+from llmrouter.gateway_settings import Settings, read_settings
 from llmrouter.plugin_system import PluginRegistry
 from llmrouter.routing import DecisionEngine, open_engine
 from llmrouter_server.auth import Key, Keys
@@ -15,7 +16,6 @@ from llmrouter_server.budgets import Budgeting
 from llmrouter_server.candidates import Candidate, candidates_of
 from llmrouter_server.deciding import Decider, decider_for
 from llmrouter_server.metrics import Metrics
-from llmrouter_server.settings import Settings, read_settings
 from llmrouter_server.upstream import Upstreams
 
 if TYPE_CHECKING:

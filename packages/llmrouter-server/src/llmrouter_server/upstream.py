@@ -14,12 +14,12 @@ import msgspec
 
 from llmrouter.completion.services import Service
 from llmrouter.completion.turns import Turns
+from llmrouter.gateway_settings import Settings
 from llmrouter_server.address import Address
 from llmrouter_server.candidates import Candidate
 from llmrouter_server.connections import Connections
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.http1 import Disconnected, HttpError, Incomplete, Reply
-from llmrouter_server.settings import Settings
 from llmrouter_server.timing import TimeLimitError, time_limit
 from llmrouter_server.unicode import repaired
 

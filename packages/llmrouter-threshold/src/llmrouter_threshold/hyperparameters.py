@@ -74,10 +74,10 @@ class Hyperparameters:
 
     @classmethod
     def from_config(cls, cfg: Mapping[str, Any], source: object) -> Hyperparameters:
-        """Read them; names that are not among them are left to others.
+        """Read them.
 
         Raises:
-            ConfigError: A value is of the wrong type or out of range.
+            ConfigError: A name is unknown, a value of the wrong type or out of range.
         """
         ways = ("threshold", "thresholds", "strong_share", "quality")
-        return read_hyperparameters(cls, cfg, source, ways)
+        return read_hyperparameters(cls, cfg, source, ways, strict=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from llmrouter.config import config_error
+from llmrouter.spelling import unknown
 
 ENDPOINTS = {
     "anthropic": "https://api.anthropic.com/v1",
@@ -18,7 +19,6 @@ ENDPOINTS = {
 }
 # Of the variables that hold the keys of one service.
 KEY_SUFFIX = "_API_KEY"
-_KEYS = ("api_endpoint", "api_key_env", "concurrency", "requests_per_minute")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Service:
     api_key_env: str = ""
     concurrency: int | None = None
     requests_per_minute: float | None = None
+
+
+_KEYS = tuple(field.name for field in fields(Service) if field.name != "name")
 
 
 def services_from(config: Mapping[str, Any], source: object = None) -> dict[str, Service]:
@@ -118,4 +121,4 @@ def _problem(key: object, value: object) -> str | None:
     if key == "requests_per_minute":
         good = type(value) in (int, float) and value > 0  # type: ignore[operator]
         return None if good else f"expected a number above 0, found {value!r}"
-    return f"is not known; there are {', '.join(_KEYS)}"
+    return unknown(key, _KEYS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import msgspec
 
+from llmrouter.config import twice
+from llmrouter.data.duplicates import duplicate_in
+from llmrouter.data.formats import BYTE_ORDER_MARK, plain
 from llmrouter.errors import DataError
 from llmrouter.files import read_file
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 decode = msgspec.json.Decoder().decode
 # What decode raises; ValueError covers msgspec.DecodeError and UnicodeDecodeError.
@@ -30,12 +32,17 @@ def read_json(path: Path) -> Any:
 
 def parse_json(path: Path, raw: bytes) -> Any:
     """Decode what a JSON file holds; errors as in `read_json`."""
+    raw = plain(path, raw)
     if not raw.strip():
         raise DataError(path, "is empty")
     try:
-        return decode(raw)
+        value = decode(raw)
     except MALFORMED as error:
         raise DataError(path, f"is not valid JSON: {error}", line=_line(raw, error)) from None
+    if found := duplicate_in(raw, value):
+        first, second = (raw[:place].count(b"\n") + 1 for place in (found.first, found.second))
+        raise twice(DataError, path, found.keys, first, second)
+    return value
 
 
 def read_rows(
@@ -44,37 +51,90 @@ def read_rows(
     """Read a JSONL file, or a JSON file that holds a list of objects, into memory.
 
     Args:
-        path: The file; ``.json`` holds a list, anything else one object a line.
-        problem_of: Tells in words what is wrong with a row, or None.
+        path: The file, in UTF-8 or UTF-16, perhaps compressed by gzip.
+        problem_of: Tells in words what is wrong with a row, or None; it may change the row.
 
     Raises:
         DataError: The file is missing or a row is malformed; names the line.
     """
+    return [row for _, row in numbered_rows(path, problem_of)]
+
+
+def numbered_rows(
+    path: Path, problem_of: Callable[[dict[str, Any]], str | None]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Read rows as `read_rows` does, each with where it stands: ``line 3``, or ``item 3`` of a list."""
     rows = []
-    for number, row in _numbered(path):
+    for where, row in _numbered(path):
         problem = f"expected an object, found {kind(row)}" if not isinstance(row, dict) else problem_of(row)
         if problem is not None:
-            is_list = path.suffix.lower() == ".json"
-            raise DataError(
-                path, f"item {number}: {problem}" if is_list else problem, line=None if is_list else number
-            )
-        rows.append(row)
+            raise row_error(path, where, problem)
+        rows.append((where, row))
     return rows
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, Any]]:
-    if path.suffix.lower() == ".json":
-        items = read_json(path)
+def row_error(path: Path | None, where: str, problem: str) -> DataError:
+    """Make the error for a row; ``where`` is as `numbered_rows` gives it."""
+    counts, _, number = where.partition(" ")
+    if counts == "line":
+        return DataError(path, problem, line=int(number))
+    return DataError(path, f"{where}: {problem}" if where else problem)
+
+
+def decode_row(line: bytes) -> Any:
+    """Decode one line of JSONL.
+
+    Raises:
+        ValueError: It is malformed, or names a key twice.
+    """
+    value = decode(line)
+    if found := duplicate_in(line, value):
+        raise ValueError(f"{'.'.join(found.keys)!r} stands twice")
+    return value
+
+
+def json_values(raw: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield values of JSON that are written over several lines, one after the other, with their first lines.
+
+    Raises:
+        ValueError: One is malformed.
+    """
+    text, decoder, at, line = raw.decode(), json.JSONDecoder(), 0, 1
+    space = re.compile(r"\s*")
+    while (begin := space.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+        line += text.count("\n", at, begin)
+        _, at = decoder.raw_decode(text, begin)
+        yield line, decode_row(text[begin:at].encode())
+        line += text.count("\n", begin, at)
+
+
+def _numbered(path: Path) -> Iterator[tuple[str, Any]]:
+    raw = plain(path, read_bytes(path))
+    if path.suffix.lower() == ".json" or raw.lstrip().startswith(b"["):
+        items = parse_json(path, raw)
         if not isinstance(items, list):
             raise DataError(path, f"expected a list of objects, found {kind(items)}")
-        yield from enumerate(items, 1)
+        yield from ((f"item {number}", item) for number, item in enumerate(items, 1))
         return
-    for number, line in enumerate(read_bytes(path).splitlines(), 1):
+    for number, line in enumerate(raw.splitlines(), 1):
         if line.strip():
             try:
-                yield number, decode(line)
+                yield f"line {number}", decode_row(line)
             except MALFORMED as error:
-                raise DataError(path, f"is not valid JSON: {error}", line=number) from None
+                if not (pretty := _pretty(raw)):
+                    raise DataError(path, f"is not valid JSON: {error}", line=number) from None
+                yield from pretty
+                return
+
+
+def _pretty(raw: bytes) -> list[tuple[str, Any]]:
+    """Return the objects of a file in which they are written over several lines; empty if it is none."""
+    if raw.lstrip().partition(b"\n")[0].strip() != b"{":
+        return []
+    try:
+        return [(f"line {number}", value) for number, value in json_values(raw)]
+    except MALFORMED:
+        return []
 
 
 def read_bytes(path: Path, most: int = -1) -> bytes:

@@ -13,6 +13,9 @@ from llmrouter.models.router import Router
 
 logger = logging.getLogger(__name__)
 
+# Queries with which the mean of performances from 0 to 1 is known to 0.1, with 95 % confidence.
+ENOUGH = 100
+
 Report = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -63,11 +66,23 @@ class BaseTrainer(ABC):
 
         Raises:
             ConfigError: ``data_path.routing_data_train`` is missing.
-            DataError: The file is malformed.
+            DataError: The file is malformed, or names a candidate in other letters than ``llm_data`` does.
         """
-        rows = self.router.routing_data_train
-        if rows is None:
+        router = self.router
+        found: Any = router.routing_data_train
+        if found is None:
             raise config_error(
-                self.router._source, ["data_path", "routing_data_train"], "is missing; training needs it"
+                router._source, ["data_path", "routing_data_train"], "is missing; training needs it"
+            )
+        rows = found if isinstance(found, RoutingData) else RoutingData(found)
+        if "llm_data" in vars(router) or router.cfg["data_path"].get("llm_data") is not None:
+            rows.check_names(router.llm_data)
+        queries = len({row["query"] for row in rows})
+        if queries < ENOUGH:
+            logger.warning(
+                "%d %s too few to learn from: use %d at least, with which an LLM's quality is known to 0.1",
+                queries,
+                "query is" if queries == 1 else "queries are",
+                ENOUGH,
             )
         return rows

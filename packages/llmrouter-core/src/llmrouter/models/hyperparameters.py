@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from llmrouter.config import config_error
+from llmrouter.spelling import unknown
 
 T = TypeVar("T")
+
+# Routers that draw nothing may be given it too, as the conformance kit does.
+SEED = "seed"
 
 
 class Check(NamedTuple):
@@ -30,8 +34,9 @@ FOLDER = Check("true, false or a folder", lambda value: isinstance(value, bool |
 
 
 def whole(least: int) -> Check:
-    """Expect an integer, at least so large."""
-    return Check(f"a whole number from {least}", lambda value: type(value) is int and value >= least)
+    """Expect an integer, at least so large, and below 10^12."""
+    expected = f"a whole number from {least} to 10^12"
+    return Check(expected, lambda value: type(value) is int and least <= value <= 10**12)
 
 
 def number(least: float) -> Check:
@@ -52,9 +57,14 @@ def one_of(choices: Collection[str]) -> Check:
 
 
 def read_hyperparameters(
-    kind: type[T], cfg: Mapping[str, Any], source: object, exclusive: Sequence[str] = ()
+    kind: type[T],
+    cfg: Mapping[str, Any],
+    source: object,
+    exclusive: Sequence[str] = (),
+    *,
+    strict: bool = False,
 ) -> T:
-    """Read the hyperparameters that a dataclass declares; keys that it does not have are left to others.
+    """Read the hyperparameters that a dataclass declares.
 
     A field says by an annotation what its values must be, and has a default, which null stands for too::
 
@@ -62,25 +72,34 @@ def read_hyperparameters(
         class Hyperparameters:
             k: Annotated[int, whole(1)] = 200
 
-        self.settings = read_hyperparameters(Hyperparameters, self.cfg, yaml_path)
+        self.settings = read_hyperparameters(Hyperparameters, self.cfg, yaml_path, strict=True)
 
     Args:
         kind: The dataclass.
         cfg: The configuration, as a router's ``cfg`` holds it.
         source: Where it was read, for errors.
         exclusive: Fields of which one at most may be given.
+        strict: Refuse keys that the dataclass does not have, except ``seed``, which any router may be given;
+            otherwise they are left to others.
 
     Raises:
-        ConfigError: A value is not what it must be, or two that exclude each other are given.
+        ConfigError: A value is not what it must be, two that exclude each other are given, or, where
+            `strict`, a key is unknown.
     """
     given = cfg["hparam"]
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # a dataclass
+    if strict:
+        for name in given:
+            if name not in names and name != SEED:
+                raise config_error(source, ["hparam", str(name)], unknown(name, names))
     values = {name: given[name] for name in names if given.get(name) is not None}
     hints = get_type_hints(kind, include_extras=True)
     for name, value in values.items():
         for check in _checks(hints[name]):
             if not check.holds(value):
-                raise config_error(source, ["hparam", name], f"expected {check.expected}, found {value!r}")
+                raise config_error(
+                    source, ["hparam", name], f"expected {check.expected}, found {value!r:.60}"
+                )
     ways = [name for name in exclusive if name in values]
     if len(ways) > 1:
         problem = f"is one way to choose and {ways[0]} another; keep one"
@@ -94,4 +113,9 @@ def _checks(hint: Any) -> list[Check]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # An integer may have more digits than a float can hold, which math.isfinite would raise for.
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -sys.float_info.max <= value <= sys.float_info.max
+    )

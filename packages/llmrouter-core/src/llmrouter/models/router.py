@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from llmrouter.config import config_error, read_config
 from llmrouter.data.candidates import read_candidates
 from llmrouter.data.embeddings import read_embeddings
-from llmrouter.data.routing_data import RoutingData, read_routing_data
+from llmrouter.data.routing_data import SCALE, RoutingData, read_routing_data
 from llmrouter.data.rows import read_rows
 from llmrouter.errors import CheckpointError
 
@@ -38,6 +38,7 @@ class Router(ABC):
             always there.
         metric_weights: The values of ``metric.weights``, in order.
         resources: As given.
+        performance_scale: The lowest and the highest performance in the files of routing data.
         quick: Set it to True in a class that decides in microseconds, from memory, without input, output or
             locks: a server may then call it between other requests instead of in a thread.
 
@@ -46,6 +47,7 @@ class Router(ABC):
     """
 
     quick: ClassVar[bool] = False
+    performance_scale: tuple[float, float] = SCALE
 
     def __init__(
         self, yaml_path: str | os.PathLike[str] | Mapping[str, Any] | None = None, resources: Any = None
@@ -151,12 +153,12 @@ class Router(ABC):
     @cached_property
     def routing_data_train(self) -> RoutingData | None:
         """Routing data to train on, or None."""
-        return self._read("routing_data_train", read_routing_data)
+        return self._read("routing_data_train", self._read_routing_data)
 
     @cached_property
     def routing_data_test(self) -> RoutingData | None:
         """Routing data to test on, or None."""
-        return self._read("routing_data_test", read_routing_data)
+        return self._read("routing_data_test", self._read_routing_data)
 
     @cached_property
     def completions(self) -> CompletionClient:
@@ -165,6 +167,9 @@ class Router(ABC):
         from llmrouter.completion.client import CompletionClient
 
         return CompletionClient(Catalogue(self.llm_data, self.cfg, self._source))
+
+    def _read_routing_data(self, path: Path) -> RoutingData:
+        return read_routing_data(path, self.performance_scale)
 
     def _read(self, key: str, read: Callable[[Path], T]) -> T | None:
         path = self._data_path(key)

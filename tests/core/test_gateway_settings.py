@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmrouter.errors import ConfigError
-from llmrouter_server.settings import Settings, read_settings
+from llmrouter.gateway_settings import Settings, read_settings
 
 
 @pytest.mark.parametrize("config", [{}, {"gateway": None}, {"gateway": {}}])

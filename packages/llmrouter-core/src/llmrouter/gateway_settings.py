@@ -10,6 +10,7 @@ import msgspec
 
 from llmrouter.completion.messages import Mode
 from llmrouter.config import config_error
+from llmrouter.spelling import unknown
 
 SECTION = "gateway"
 
@@ -108,5 +109,5 @@ def read_settings(config: Mapping[str, Any], source: object = None) -> Settings:
         key = place.rstrip("`")
         if not key and "unknown field" in problem:
             key = problem.split("`")[1]
-            problem = f"is unknown; there are {', '.join(Settings.__struct_fields__)}"
+            problem = unknown(key, Settings.__struct_fields__)
         raise config_error(source, [SECTION, *filter(None, [key])], problem) from None
