@@ -78,7 +78,10 @@ def test_each_check_tells_right_from_wrong(check: Check, right: list[Any], wrong
 def test_checks_say_what_they_expect() -> None:
     assert one_of(("a", "b", "c")).expected == "a, b or c"
     assert one_of(("a",)).expected == "a"
-    assert (whole(1).expected, above(0.5).expected) == ("a whole number from 1 to 10^12", "a number above 0.5")
+    assert (whole(1).expected, above(0.5).expected) == (
+        "a whole number from 1 to 10^12",
+        "a number above 0.5",
+    )
 
 
 def test_a_strict_reader_names_what_was_meant(tmp_path: Path) -> None:
