@@ -93,5 +93,5 @@ def test_a_strict_reader_names_what_was_meant(tmp_path: Path) -> None:
 
 
 def test_an_integer_of_400_digits_is_no_traceback() -> None:
-    with pytest.raises(ConfigError, match="hparam.quality"):
+    with pytest.raises(ConfigError, match=r"hparam\.quality"):
         read_hyperparameters(Declared, {"hparam": {"quality": 10**400}}, None)

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from llmrouter.gateway_settings import Settings
 from llmrouter_server import protocol
 from llmrouter_server.auth import Keys
 from llmrouter_server.key_file import create_key
 from llmrouter_server.peers import Peers, peer_of
-from llmrouter_server.settings import Settings
 from llmrouter_server.shares import Shares
 from llmrouter_testing.upstream import Upstream
 from tests.server.serving import (

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmrouter_server.settings import Settings
+    from llmrouter.gateway_settings import Settings
 
 # Key of a connection's state, under which the application finds why the connection was cut.
 CUT = "cut"

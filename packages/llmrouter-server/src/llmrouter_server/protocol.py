@@ -13,7 +13,7 @@ from llmrouter_server.errors import GatewayError
 from llmrouter_server.peers import CUT, peer_of
 
 if TYPE_CHECKING:
-    from llmrouter_server.settings import Settings
+    from llmrouter.gateway_settings import Settings
 
 # Most bytes of a head, or of what frames a body, beyond those that came at once with its beginning.
 FRAMING_BYTES = 64 << 10
