@@ -51,6 +51,7 @@ def test_output_of_all_is_caught(imported: Import) -> None:
     ("plugin", "code", "problem"),
     [
         ("1 / 0", "", "ZeroDivisionError: division by zero (fake_plugin.py, line 1)"),
+        ("raise KeyboardInterrupt", "", "KeyboardInterrupt (fake_plugin.py, line 1)"),
         ("", "raise SystemExit(3)", "SystemExit: 3 (fake_code.py, line 1)"),
         ("", "", "AttributeError: module 'fake_code' has no attribute 'Code'"),
         ("import os; os._exit(3)", "", "importing it ended the process with status 3: it said nothing"),

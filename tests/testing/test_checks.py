@@ -271,6 +271,14 @@ def test_a_fault_of_a_judge_is_found(check: str, judge: Any, told: str) -> None:
     assert told in problem_of(check, JUDGE_CHECKS, JudgeSubject(judge))
 
 
+def test_an_interrupt_that_a_plugin_raises_is_a_fault_of_the_plugin() -> None:
+    def interrupt(subject: object) -> str | None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(ConformanceError, match="it raised KeyboardInterrupt"):
+        Check("interrupt", "It should not.", interrupt).run(None)
+
+
 def test_a_slow_judge_is_found() -> None:
     subject = JudgeSubject(broken.SlowJudge, seconds_per_answer=0.001)
     assert "more than 1 ms" in problem_of("time_per_answer", JUDGE_CHECKS, subject)

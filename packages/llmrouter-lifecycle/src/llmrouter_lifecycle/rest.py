@@ -12,10 +12,10 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from llmrouter.errors import FileError, LLMRouterError
-from llmrouter_lifecycle.api import Api
+from llmrouter_lifecycle.api import Api, find_route
 from llmrouter_lifecycle.errors import InvalidParameterError, LifecycleError, StoreError
 from llmrouter_lifecycle.home import Caller
-from llmrouter_lifecycle.repeats import Reply, claim
+from llmrouter_lifecycle.repeats import Reply, claim, once
 from llmrouter_lifecycle.store.outages import is_outage, reason_of
 
 __all__ = ["Reply", "error_reply", "handle"]
@@ -81,13 +81,22 @@ def _once(
     api: Api, caller: Caller, path: str, query: Mapping[str, Any], told: Any, body: bytes, key: str
 ) -> Reply:
     """Answer a POST; where the same one was answered already, return that answer."""
-    claimed = claim(api.home.database, caller, path, query, body, key)
+
+    def work() -> Reply:
+        try:
+            return Reply(200, api.call(caller, "POST", path, query, told))
+        except LLMRouterError as error:
+            return error_reply(error)
+
+    database = api.home.database
+    if not find_route("POST", path)[0].slow:
+        return once(database, caller, path, query, body, key, work)
+    # An LLM is called, which no transaction can undo.
+    claimed = claim(database, caller, path, query, body, key)
     if isinstance(claimed, Reply):
         return claimed
     try:
-        reply = Reply(200, api.call(caller, "POST", path, query, told))
-    except LLMRouterError as error:
-        reply = error_reply(error)
+        reply = work()
     except BaseException:  # whatever it is: a claim that stays would refuse who tries again
         claimed.release()
         raise

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from llmrouter.errors import describe
 from llmrouter.plugin_system.apart import run_apart
+from llmrouter.plugin_system.isolation import is_interrupt
 from llmrouter_testing.report import fail
 
 TIMEOUT = 120
@@ -67,9 +68,9 @@ def main() -> None:
     try:
         task, arguments = pickle.loads(told.read_bytes())  # noqa: S301 - written by `in_child`
         found = (None, _TASKS[task](*arguments))
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # plugins may raise anything
+        if is_interrupt(error):
+            raise
         found = (describe(error), None)
     answer.write_bytes(pickle.dumps(found))
 

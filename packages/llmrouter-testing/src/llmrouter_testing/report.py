@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, NoReturn, TypeVar
 
 from llmrouter.errors import describe
+from llmrouter.plugin_system.isolation import is_interrupt
 
 # A check of any plugin is a check of a router.
 SubjectT = TypeVar("SubjectT", contravariant=True)
@@ -57,9 +58,11 @@ class Check(Generic[SubjectT]):
             return self.function(subject)
         except ConformanceError as error:
             raise ConformanceError(f"{error}\n\n{self.explanation}") from error.__cause__
-        except (NotApplicableError, KeyboardInterrupt):
+        except NotApplicableError:
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit included
+            if is_interrupt(error):
+                raise
             raise ConformanceError(f"it raised {describe(error)}\n\n{self.explanation}") from error
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from llmrouter.errors import describe
 from llmrouter.plugin_system.installed import load_target
+from llmrouter.plugin_system.isolation import is_interrupt
 
 # Seconds that an import may take.
 TIMEOUT = 120
@@ -101,8 +102,8 @@ def main() -> None:
         Path(answer).write_text(json.dumps(told), "utf-8")
         for target in targets:
             load_target(target)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # a plugin may raise anything
+        if is_interrupt(error):
+            raise
         problem = describe(error)
     Path(answer).write_text(json.dumps({**told, "problem": problem}), "utf-8")

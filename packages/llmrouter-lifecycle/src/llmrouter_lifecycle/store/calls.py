@@ -12,7 +12,6 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from llmrouter_lifecycle.errors import BudgetExceededError
 from llmrouter_lifecycle.store import accounts
 from llmrouter_lifecycle.store.database import Database
-from llmrouter_lifecycle.store.encoding import storable
 from llmrouter_lifecycle.store.jobs import FAILURE_WITHOUT_RETRY, RUNNING, Job, end_job
 from llmrouter_lifecycle.store.leases import Task, hold
 from llmrouter_lifecycle.store.schema import calls, jobs, reservations
@@ -230,9 +229,6 @@ def _reservation(job: Job, key: CallKey) -> str:
 def _row(job: Job, call: Call) -> dict[str, Any]:
     row = {**call.__dict__, **call.key._asdict(), "org": job.org, "job": job.id}
     del row["key"]
-    if call.error is not None:
-        # It may quote what an LLM said.
-        row["error"] = storable(call.error)
     return row
 
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import wait
@@ -22,6 +23,7 @@ from llmrouter_lifecycle.store.encoding import decode_json, encode_json
 from llmrouter_lifecycle.store.migration import is_current, migrate
 from llmrouter_lifecycle.store.outages import reason_of
 from llmrouter_lifecycle.store.schema import settings
+from llmrouter_lifecycle.store.together import Together
 
 # Seconds that a transaction waits for another one to end.
 LOCK_TIMEOUT = 30
@@ -62,6 +64,7 @@ class Database:
 
     def __init__(self, where: str | os.PathLike[str], clock: Callable[[], float] | None = None) -> None:
         self._clock = clock
+        self._threads = threading.local()
         url = _url(where)
         self.path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         self._name = url.render_as_string(hide_password=True)
@@ -81,12 +84,34 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that writes; it is committed at the end, or undone."""
+        if (together := self._together) is not None:
+            yield together.connection
+            return
         with self.engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
+    def together(self, begin: Callable[[Connection], None]) -> Iterator[Together]:
+        """Make one transaction of all that this thread writes in the block.
+
+        It is opened by the first `write`, so that what comes before keeps nobody waiting.
+
+        Args:
+            begin: Called with the transaction when it is opened.
+        """
+        with Together(self.engine, begin) as together:
+            self._threads.together = together
+            try:
+                yield together
+            finally:
+                self._threads.together = None
+
+    @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a connection that only reads, and waits for nobody who writes."""
+        if (together := self._together) is not None and together.is_open:
+            yield together.connection
+            return
         with self.engine.connect() as connection:
             if self.path is None:
                 # Each statement for itself, which saves beginning and ending a transaction.
@@ -97,7 +122,7 @@ class Database:
     @contextlib.contextmanager
     def write_once(self) -> Iterator[Connection]:
         """Open a connection for one statement that writes, committed as it ends."""
-        if self.path is not None:
+        if self.path is not None or self._together is not None:
             with self.write() as connection:
                 yield connection
             return
@@ -188,6 +213,10 @@ class Database:
     def close(self) -> None:
         """Close all connections; using it again opens new ones."""
         self.engine.dispose()
+
+    @property
+    def _together(self) -> Together | None:
+        return getattr(self._threads, "together", None)
 
     def __repr__(self) -> str:
         return f"<Database {self._name}>"

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from sqlalchemy import Text
+from sqlalchemy.types import TypeDecorator
 
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -82,3 +84,14 @@ def unstorable(value: Any, name: str = "") -> str | None:
 
 def _repaired(text: str) -> str:
     return _ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
+
+
+class StoredText(TypeDecorator[str]):
+    """Text of others, such as an error of an upstream, in which U+FFFD replaces what no database holds."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """Return the text as it is stored."""
+        return None if value is None else storable(value)

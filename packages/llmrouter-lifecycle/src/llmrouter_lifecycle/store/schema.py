@@ -16,6 +16,8 @@ from sqlalchemy import (
     Text,
 )
 
+from llmrouter_lifecycle.store.encoding import StoredText
+
 metadata = MetaData()
 
 # Counts up when tables change. Changes only add (`migration.py`): new tables, indexes, and columns that are
@@ -37,7 +39,7 @@ def _versions(name: str) -> Table:
         Column("org", String(63), primary_key=True),
         Column("id", String(63), primary_key=True),
         Column("version", Integer, primary_key=True),
-        Column("description", Text),
+        Column("description", StoredText),
         Column("created", Float, nullable=False),
         Column("spec", JSON, nullable=False),
     )
@@ -72,7 +74,7 @@ jobs = Table(
     # Which programs may work on it.
     Column("program", String(63), nullable=False),
     Column("status", String(63), nullable=False, index=True),
-    Column("error", Text),
+    Column("error", StoredText),
     Column("retries", Integer, nullable=False, default=0),
     Column("created", Float, nullable=False),
     Column("updated", Float, nullable=False),
@@ -114,7 +116,7 @@ calls = Table(
     Column("completion_tokens", Integer),
     Column("cost", Float),
     # None where it succeeded.
-    Column("error", Text),
+    Column("error", StoredText),
     Column("error_status", Integer),
 )
 
