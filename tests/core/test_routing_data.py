@@ -177,3 +177,11 @@ def test_a_deep_copy_shares_nothing() -> None:
     again = copy.deepcopy(RoutingData(rows))
     rows[0]["embedding"].append(2)
     assert again[0]["embedding"] == [1]
+
+
+def test_scores_on_another_scale_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"query": "q", "model_name": "a", "performance": 90}')
+    with pytest.raises(DataError, match=r":1: expected a performance from 0 to 1, found 90; .*--scale 0 100"):
+        read_routing_data(path)
+    assert read_routing_data(path, (0, 100))[0]["performance"] == 0.9

@@ -35,6 +35,16 @@ load_option = click.option(
     "--load-model-path", type=click.Path(), help="Saved state of the router, in place of the configured one."
 )
 
+scale_option = click.option(
+    "--scale",
+    nargs=2,
+    type=float,
+    default=(0.0, 1.0),
+    show_default=True,
+    metavar="LOW HIGH",
+    help="Lowest and highest performance in the routing data.",
+)
+
 
 class Asking(NamedTuple):
     """How LLMs are asked.

@@ -92,6 +92,8 @@ class Conversation:
     def take(self, line: str) -> bool:
         """Take a line of the user: a command, or a message to answer; False where it is time to go."""
         text = line.strip()
+        if text.lower() in ("exit", "quit"):
+            return False
         if text.startswith("/"):
             return self._obey(*text.split())
         if text:

@@ -12,7 +12,7 @@ import click
 
 from llmrouter.errors import DataError, LLMRouterError
 from llmrouter_cli.app import App, debug_option, pass_app
-from llmrouter_cli.options import complete_router, json_option
+from llmrouter_cli.options import complete_router, json_option, scale_option
 from llmrouter_cli.outputs import output_file
 from llmrouter_cli.progress import routing_progress
 from llmrouter_cli.results import result_stream, write_table
@@ -71,6 +71,7 @@ WIDE = 112
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="For ties and the bootstrap."
 )
+@scale_option
 @json_option
 @debug_option
 @pass_app
@@ -86,6 +87,7 @@ def evaluate(
     scores: str | None,
     bootstrap: int,
     seed: int,
+    scale: tuple[float, float],
     as_json: bool,
 ) -> int:
     """Measure routers on held-out routing data, beside baselines.
@@ -117,7 +119,7 @@ def evaluate(
             _check_folder(path)
         engines = _open(app, pairs, load_model_path)
         app.warn_of_failures()
-        outcomes = _read(list(engines.values()), data)
+        outcomes = _read(list(engines.values()), data, scale)
         if plot is not None:
             from llmrouter.evaluation.plot import check_plot
 
@@ -156,7 +158,7 @@ def _open(
     return engines
 
 
-def _read(engines: Sequence[DecisionEngine], data: str | None) -> Outcomes:
+def _read(engines: Sequence[DecisionEngine], data: str | None, scale: tuple[float, float]) -> Outcomes:
     from llmrouter.data.routing_data import read_routing_data
     from llmrouter.evaluation.outcomes import outcomes_from_rows
 
@@ -165,12 +167,13 @@ def _read(engines: Sequence[DecisionEngine], data: str | None) -> Outcomes:
         for name, candidate in engine.router.llm_data.items():
             candidates.setdefault(name, candidate)
     if data is not None:
-        return outcomes_from_rows(read_routing_data(Path(data)), candidates, data)
+        return outcomes_from_rows(read_routing_data(Path(data), scale), candidates, data)
     named = {str(engine.router.cfg["data_path"].get("routing_data_test")) for engine in engines}
     if len(named) > 1:
         raise click.UsageError(
             f"the configurations name different routing_data_test, {' and '.join(sorted(named))}; give --data"
         )
+    engines[0].router.performance_scale = scale
     rows = engines[0].router.routing_data_test
     if rows is None:
         raise LLMRouterError("there are no data to evaluate on; give --data, or data_path.routing_data_test")

@@ -11,7 +11,7 @@ import click
 from llmrouter.plugin_system.isolation import plugin_code
 from llmrouter.routing import create_router, load_state
 from llmrouter_cli.app import App, debug_option, pass_app
-from llmrouter_cli.options import config_option, json_option, router_option
+from llmrouter_cli.options import config_option, json_option, router_option, scale_option
 from llmrouter_cli.progress import training_progress
 from llmrouter_cli.results import result_stream, show
 
@@ -23,10 +23,13 @@ from llmrouter_cli.results import result_stream, show
     "--device", default="cpu", show_default=True, help="Where to train, as torch names it: cpu, cuda, cuda:1."
 )
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted training stopped.")
+@scale_option
 @json_option
 @debug_option
 @pass_app
-def train(app: App, router: str, config: str, device: str, resume: bool, as_json: bool) -> None:
+def train(
+    app: App, router: str, config: str, device: str, resume: bool, scale: tuple[float, float], as_json: bool
+) -> None:
     """Train a router.
 
     The router's trainer reads the data that the configuration names and saves what it learned at
@@ -41,6 +44,7 @@ def train(app: App, router: str, config: str, device: str, resume: bool, as_json
         app.warn_of_failures()
         trainer_class = app.registry.load_trainer(entry)
         trainee = create_router(app.registry, entry, config)
+        trainee.performance_scale = scale
         target = trainee.cfg["model_path"].get("save_model_path")
         if resume:
             # Where nothing else is named, what an interrupted training left.
