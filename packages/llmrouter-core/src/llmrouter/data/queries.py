@@ -69,6 +69,15 @@ class QueryFile:
             raise DataError(path, "standard input is closed")
         else:
             self._stream = sys.stdin.buffer
+        self.counts = "item" if self._format == ".json" else "line"
+        self._told = False
+        # Not a pipe, which would be waited for until something is written to it.
+        if self.size is not None:
+            self._tell_format()
+
+    def _tell_format(self) -> None:
+        """Look at how the file begins."""
+        self._told = True
         file = self._stream
         try:
             self._stream = plain_stream(self.path, file)
@@ -76,20 +85,26 @@ class QueryFile:
                 self.size = None
             if self._format == ".jsonl" and _is_list(self._stream):
                 self._format = ".json"
+                self.counts = "item"
         except (OSError, EOFError, zlib.error) as error:
             file.close()
-            raise DataError(path, f"is damaged: {error}") from None
+            raise DataError(self.path, f"is damaged: {error}") from None
         except DataError:
             file.close()
             raise
-        self.counts = "item" if self._format == ".json" else "line"
 
     def close(self) -> None:
         """Close the file; reading it to its end does so too."""
         self._stream.close()
 
     def __iter__(self) -> Iterator[QueryRow]:
-        """Yield the rows in order."""
+        """Yield the rows in order.
+
+        Raises:
+            DataError: The file is damaged, or of a format that is not read.
+        """
+        if not self._told:
+            self._tell_format()
         if self._format == ".json":
             return self._items()
         return self._lines(_text if self._format == ".txt" else _object)
