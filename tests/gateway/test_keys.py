@@ -13,8 +13,8 @@ from tests.gateway.client import Answer, Gateway, wait_for
 from tests.gateway.conftest import COMMAND, Serve
 from tests.gateway.upstream import Upstream, answers, events, streams
 
-# A completion of the upstream has 12 tokens of prompt and 6 of answer: 0.018 USD at this price.
-PRICED = {"input_price": 1000.0, "output_price": 1000.0}
+# A completion of the upstream has an answer of 6 tokens: 0.018 USD at this price.
+PRICED = {"input_price": 0, "output_price": 3000.0}
 COST = 0.018
 # Two such answers fit into it, and not a third one.
 BUDGET = "0.04"

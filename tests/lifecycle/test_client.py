@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from llmrouter.completion.bounds import ENOUGH_TOKENS
 from llmrouter.errors import ConfigError, DataError
 from llmrouter.models.llm_models import ALL_MODELS
 from llmrouter_lifecycle import AsyncClient, Client, ResourceNotFoundError, cost_at_most
@@ -154,15 +155,18 @@ def test_credits_are_spent_and_then_nothing_is_called(client: Client, upstream: 
     api = Api(home_of(client))
     caller = Caller(org="o", key="k", budget_usd=0.0085)
     body = {**QUESTION, "model": "local/dear"}
-    # Expected to cost 0.0081; its answer is shorter.
     answer = api.call(caller, "POST", CHAT, None, body)
+    # The request sets no limit. The usual one costs more than there is, half of which pays for less.
+    assert ENOUGH_TOKENS <= upstream.requests[0]["max_tokens"] < 0.0085 / 20e-6 / 2 + ENOUGH_TOKENS
     assert answer["cost"] == pytest.approx((6 * 10 + 3 * 20) / 1e6)
     left = api.call(caller, "GET", "/organizations/o/credits")
     assert left == {"credits": pytest.approx(0.0085 - answer["cost"])}
     poor = Caller(org="o", key="k", budget_usd=0.008)
     with pytest.raises(BudgetExceededError, match="left"):
-        api.call(poor, "POST", CHAT, None, body)
+        api.call(poor, "POST", CHAT, None, {**body, "max_tokens": 400})
     assert len(upstream.requests) == 1
+    assert api.call(poor, "POST", CHAT, None, {**body, "max_tokens": 300})["cost"] == answer["cost"]
+    assert upstream.requests[1]["max_tokens"] == 300
     assert client.credits > 1e9
 
 

@@ -12,7 +12,7 @@ import pytest
 from llmrouter_server.budgets import Budgets
 from llmrouter_server.key_file import create_key, revoke_key
 from llmrouter_testing.upstream import Upstream
-from tests.server.serving import LOG, MESSAGES, Serve, wait_until
+from tests.server.serving import COST, LOG, MESSAGES, Serve, most_of, wait_until
 
 
 def test_an_unknown_path_is_an_error_in_the_protocols_form(serve: Serve) -> None:
@@ -181,10 +181,9 @@ class TestKeys:
             assert serving.client.get("/v1/models", headers=headers).status_code == status
 
     def test_a_budget_is_spent_and_then_refused(self, serve: Serve, upstream: Upstream) -> None:
-        # An answer costs 11 µUSD: 3 tokens at 1 and 4 at 2 USD per million.
-        key = create_key("keys.json", "ann", budget_usd=25e-6)
-        serving = serve(keys_file="keys.json")
         asked = {"max_tokens": 2}
+        key = create_key("keys.json", "ann", budget_usd=most_of(**asked) + 1.5 * COST)
+        serving = serve(keys_file="keys.json")
         assert serving.chat(key, **asked).status_code == 200
         assert serving.chat(key, **asked).status_code == 200
         response = serving.chat(key, **asked)

@@ -171,8 +171,8 @@ def test_an_answer_may_have_many_forms_of_http(serve: Serve, raw_upstream: Start
             assert response.json()["llmrouter"]["upstream_model"] == "m"
 
 
-def test_a_stream_is_relayed_with_the_decision_in_its_first_chunk(serve: Serve, upstream: Upstream) -> None:
-    chunks = serve().stream()
+def test_a_stream_is_relayed_with_the_decision_in_its_first_chunk(serve: Serve) -> None:
+    chunks = serve().stream(stream_options={"include_usage": True})
     assert chunks[-1] == "[DONE]"
     first, *others = chunks[:-1]
     assert first["llmrouter"]["model_name"] == "small"
@@ -183,12 +183,15 @@ def test_a_stream_is_relayed_with_the_decision_in_its_first_chunk(serve: Serve, 
     assert "".join(text) == "echo What is AI?"
     usage = next(chunk for chunk in others if chunk.get("usage"))
     assert usage["llmrouter"]["cost"] == pytest.approx(11e-6)
-    assert "stream_options" not in upstream.requests[0]
 
 
-def test_a_streamed_answer_is_counted_and_logged(serve: Serve) -> None:
+def test_a_streamed_answer_is_counted_and_logged_whether_or_not_the_client_asks_for_its_tokens(
+    serve: Serve, upstream: Upstream
+) -> None:
     serving = serve()
-    serving.stream()
+    chunks = serving.stream()
+    assert upstream.requests[0]["stream_options"] == {"include_usage": True}
+    assert all("usage" not in chunk and chunk["choices"] for chunk in chunks[:-1])
     assert serving.metric("answers_total", router="randomrouter", model="small") == 1
     assert serving.metric("tokens_total", model="small", direction="completion") == 4
     entry = serving.entries()[0]

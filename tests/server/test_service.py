@@ -20,7 +20,7 @@ def test_models_are_the_routers_auto_and_the_candidates(serve: Serve) -> None:
         "router": "randomrouter",
         "candidates": ["small", "large"],
     }
-    assert models["small"]["llmrouter"]["price"] == {"input": 1.0, "output": 2.0, "cached": None}
+    assert models["small"]["llmrouter"]["price"] == {"input": 1.0, "output": 2.0}
     assert {model["object"] for model in models.values()} == {"model"}
 
 

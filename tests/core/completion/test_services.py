@@ -47,7 +47,7 @@ def test_a_new_one_and_a_built_in_one_with_limits() -> None:
         ([], None, ""),
         (["openai"], "services", "a section of services by name"),
         ({"x": 5}, "services.x", "expected api_endpoint, api_key_env"),
-        ({"x": {"endpoint": "http://a"}}, "services.x.endpoint", "is not known; there are api_endpoint"),
+        ({"x": {"endpoint": "http://a"}}, "services.x.endpoint", "is unknown; did you mean 'api_endpoint'"),
         ({"x": {"api_endpoint": "a.example/v1"}}, "services.x.api_endpoint", "expected a URL such as"),
         ({"x": {"api_key_env": 5}}, "services.x.api_key_env", "expected the name of a variable"),
         ({"x": {"concurrency": 0}}, "services.x.concurrency", "a whole number from 1, found 0"),

@@ -93,11 +93,15 @@ class CompletionError(LLMRouterError):
     Attributes:
         name: The candidate.
         status: The HTTP status that its service answered with, or None.
+        sent: Whether it may have worked on the call, and may bill it.
     """
 
-    def __init__(self, name: str, problem: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, name: str, problem: str, *, status: int | None = None, sent: bool | None = None
+    ) -> None:
         self.name = name
         self.status = status
+        self.sent = status is None if sent is None else sent
         super().__init__(problem)
 
 

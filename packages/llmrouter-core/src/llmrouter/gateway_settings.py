@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmrouter.completion.bounds import ANSWER_TOKENS
 from llmrouter.completion.messages import Mode
 from llmrouter.config import config_error
 from llmrouter.spelling import unknown
@@ -35,6 +36,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         shutdown_seconds: For running answers to finish when the gateway is stopped.
         cooldown_seconds: How long a candidate is left out after a fault; doubled with each further fault.
         max_cooldown_seconds: The longest of that, and the most of a ``Retry-After`` that is honoured.
+        leave_seconds: How long an answer is read on for its tokens whose client has left, for keys with a
+            budget.
+        answer_tokens: Limit of an answer for keys with a budget, where neither the request nor the candidate
+            has one.
         max_attempts: Upstreams called for one request at most.
         max_concurrency: Requests worked on at once by one worker; more are refused.
         peer_connections: Connections that one peer may have open to one worker; more are refused.
@@ -58,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     shutdown_seconds: Seconds = 30
     cooldown_seconds: Seconds = 2
     max_cooldown_seconds: Seconds = 60
+    leave_seconds: Seconds = 30
+    answer_tokens: Count = ANSWER_TOKENS
     max_attempts: Count = 3
     max_concurrency: Count = 1024
     peer_connections: Count = 512

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from llmrouter.completion.bounds import LIMITS, Bound, bound_of, has_media, limit_parameter, terms_of
 from llmrouter.completion.catalogue import Catalogue
+from llmrouter.completion.messages import estimate_tokens
 from llmrouter.completion.prices import Price, price_of
 from llmrouter.config import config_error, read_config
 from llmrouter.data.candidates import read_candidates
@@ -90,6 +94,46 @@ class Models:
     def price(self, name: str) -> Price | None:
         """Return an LLM's price in USD per million tokens; None where it is unknown."""
         return price_of(self.candidates[name])
+
+    def bound(
+        self, name: str, parameters: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], times: int = 1
+    ) -> Bound | None:
+        """Return what a call may use at most; None where its price is unknown, or nothing bounds its prompt.
+
+        Args:
+            name: The LLM.
+            parameters: Fields of the request beside its messages.
+            messages: The conversation.
+            times: How often the call may be made.
+
+        Raises:
+            InvalidParameterError: A limit of tokens is none; the message names the field.
+        """
+        candidate = self.candidates[name]
+        told = {**(candidate.get("parameters") or {}), **parameters}
+        try:
+            return bound_of(
+                terms_of(candidate),
+                told,
+                len(msgspec.json.encode([told, messages])) * times,
+                estimate_tokens(messages, parameters.get("tools")),
+                prompts=times,
+                media=has_media(messages) or told.get("web_search_options") is not None,
+            )
+        except ValueError as error:
+            raise InvalidParameterError(str(error), param=str(error).partition(":")[0]) from None
+
+    def limited(self, name: str, parameters: Mapping[str, Any], bound: Bound, usd: float) -> dict[str, Any]:
+        """Return the parameters of a call, with the limit of its answer that so much pays for.
+
+        Raises:
+            ConfigError: It is not known how the LLM is called.
+        """
+        endpoint = self.catalogue.endpoint(name)
+        if bound.given and endpoint.limit_parameter is None:
+            return dict(parameters)
+        kept = {key: value for key, value in parameters.items() if key not in LIMITS}
+        return {**kept, limit_parameter(endpoint): bound.limit_for(usd)}
 
 
 def _candidates(config: Mapping[str, Any], source: Path | None) -> dict[str, dict[str, Any]]:

@@ -104,18 +104,39 @@ async def answer_body(request: Request, kind: Kind, body: bytes) -> Response:
 async def _attempt(call: Call, address: Address, deadline: float) -> Response:
     """Call the candidate whose turn it is.
 
+    Where a budget pays for it, the call goes on for a while when the client leaves: what it uses is paid for.
+
     Returns:
         The answer, or the error of an upstream that refused the request.
 
     Raises:
         Fault: It failed before the first part of its answer.
     """
+    if not call.reads_on:
+        return await _answered(call, address, deadline)
+    work = asyncio.get_running_loop().create_task(_answered(call, address, deadline))
+
+    def left() -> None:
+        if work.cancelled() or work.exception() is not None:
+            call.settle()
+        elif (close := work.result().close) is not None:
+            close()
+
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        gateway = call.request.gateway
+        gateway.upstreams.reading_on.begin(work, gateway.settings.leave_seconds, left)
+        raise
+
+
+async def _answered(call: Call, address: Address, deadline: float) -> Response:
     gateway = call.request.gateway
     answer = None
     try:
         with tracing.span("upstream", {"llmrouter.model": call.candidate.name}):
             answer = await gateway.upstreams.call(
-                call.candidate, address, call.body(), call.headers(), gateway.settings, deadline
+                call.candidate, address, call.body(), call.headers(), gateway.settings, deadline, call.sending
             )
             finish = streamed_answer if call.asked.stream else plain_answer
             return await finish(call, answer)
@@ -126,7 +147,7 @@ async def _attempt(call: Call, address: Address, deadline: float) -> Response:
     except BaseException as error:
         if answer is not None:
             answer.close()
-        if answer is None and isinstance(error, Fault) and error.kind != "timeout":
+        if not call.sent or (answer is None and isinstance(error, Fault) and error.kind != "timeout"):
             call.release()
         else:
             # It may have worked for it.

@@ -1,26 +1,34 @@
-"""What keys have spent: kept in a file, shared by workers, written off the way of requests."""
+"""What keys may spend: set aside before a call leaves, charged when it has ended."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import logging
 import os
+import queue
 import sqlite3
 import threading
-from collections import defaultdict
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from llmrouter.completion.bounds import Wanted
 from llmrouter.errors import LLMRouterError
-from llmrouter_server.errors import GatewayError
+from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.key_file import Key
+from llmrouter_server.spending import Spending
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_SECONDS = 0.25
-_SCHEMA = "CREATE TABLE IF NOT EXISTS spent (key TEXT PRIMARY KEY, usd REAL NOT NULL) WITHOUT ROWID"
-_ADD = "INSERT INTO spent VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET usd = usd + excluded.usd"
+# Seconds until something that could not be written is tried again.
+_AGAIN_SECONDS = 0.25
+# Seconds that a worker that ends tries to write what is left.
+_CLOSE_SECONDS = 10
 
 
 def spending_path(keys_file: str | os.PathLike[str]) -> Path:
@@ -45,10 +53,27 @@ def spent_by_key(keys_file: str | os.PathLike[str]) -> Mapping[str, float]:
 
 
 class Reservation(Protocol):
-    """What is set aside for one call of an upstream."""
+    """What is set aside for one call of an upstream.
 
-    def settle(self, usd: float) -> None:
-        """Charge what it cost in place of what was set aside; only the first time counts."""
+    Attributes:
+        usd: How much.
+    """
+
+    usd: float
+
+    async def sent(self) -> None:
+        """Note that the call is about to be sent; returns when that is written.
+
+        Raises:
+            GatewayError: 503, it cannot be written.
+        """
+
+    def settle(self, usd: float | None) -> None:
+        """Charge what it cost in place of what was set aside; only the first time counts.
+
+        Args:
+            usd: What it cost; None: unknown, all that was set aside is charged.
+        """
 
     async def settled(self) -> None:
         """Wait until what was charged is written, where that is worth waiting for."""
@@ -57,11 +82,11 @@ class Reservation(Protocol):
 class Budgeting(Protocol):
     """Keeps what keys spend."""
 
-    async def reserve(self, key: Key, usd: float) -> Reservation:
-        """Set aside what a request is estimated to cost while it is in flight.
+    async def reserve(self, key: Key, wanted: Wanted) -> Reservation:
+        """Set aside what a call may cost until it is settled.
 
         Raises:
-            GatewayError: Less than that is left of the key's budget.
+            GatewayError: Too little is left of the key's budget; 503, it cannot be written.
         """
 
     def close(self) -> None:
@@ -69,30 +94,52 @@ class Budgeting(Protocol):
 
 
 class FileReservation:
-    """What is set aside for one call of an upstream."""
+    """What is set aside for one call of an upstream, in the file."""
 
-    def __init__(self, budgets: Budgets, key: Key, usd: float) -> None:
+    def __init__(self, budgets: Budgets, number: int, key: Key, usd: float) -> None:
+        self.usd = usd
         self._budgets = budgets
+        self._number = number
         self._key = key
-        self._usd = usd
         self._open = True
 
-    def settle(self, usd: float) -> None:
+    async def sent(self) -> None:
+        """Note that the call is about to be sent; returns when that is written.
+
+        Raises:
+            GatewayError: 503, it cannot be written.
+        """
+        await self._budgets.written(lambda spending: spending.sent(self._number))
+
+    def settle(self, usd: float | None) -> None:
         """Charge what it cost in place of what was set aside; only the first time counts."""
         if self._open:
             self._open = False
-            self._budgets.charge(self._key, usd)
-            self._budgets.release(self._key, self._usd)
+            self._budgets.settle(self._number, self._key, usd)
 
     async def settled(self) -> None:
-        """Wait for nothing: it is written several times a second."""
+        """Wait for nothing: until it is written, all that was set aside stays so."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Something to write.
+
+    Attributes:
+        write: Writes it.
+        written: Whom to tell the result.
+        must: Whether it is tried until it is written, for nobody else can.
+    """
+
+    write: Callable[[Spending], Any]
+    written: Future[Any]
+    must: bool = False
 
 
 class Budgets:
-    """What keys have spent, and what their requests in flight may cost.
+    """What keys have spent and what their calls under way may cost, in a file that workers share exactly.
 
-    Amounts are gathered in memory and written by a thread several times a second, together with reading what
-    other workers wrote: so several workers may overrun a budget by what they have in flight.
+    A thread writes, all that waits in one transaction, so that the event loop waits for no disk.
 
     Args:
         keys_file: The keys file beside which spending is kept.
@@ -103,92 +150,114 @@ class Budgets:
 
     def __init__(self, keys_file: str | os.PathLike[str]) -> None:
         self._path = spending_path(keys_file)
-        self._lock = threading.Lock()
-        self._stored: dict[str, float] = {}
-        self._unwritten: defaultdict[str, float] = defaultdict(float)
-        self._reserved: defaultdict[str, float] = defaultdict(float)
-        database: sqlite3.Connection | None = None
         try:
-            # Made first, so that it is never readable by others, not even for a moment.
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._database = database = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            self._database.execute(_SCHEMA)
-            self._database.commit()
-            self._exchange()
+            self._spending = Spending(self._path)
         except (OSError, sqlite3.Error) as error:
-            if database is not None:
-                database.close()
             raise LLMRouterError(f"what keys spend cannot be kept in {self._path}: {error}") from error
-        self._stop = threading.Event()
+        self._numbers = itertools.count()
+        self._waiting: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="budgets", daemon=True)
         self._thread.start()
 
     def spent(self, key: Key) -> float:
-        """Return what a key has spent in USD, as far as it is known here."""
-        with self._lock:
-            return self._stored.get(key.sha256, 0.0) + self._unwritten.get(key.sha256, 0.0)
+        """Return what a key has spent in USD, all that was settled until now included."""
+        spent: dict[str, float] = self._put(Spending.spent).result()
+        return spent.get(key.sha256, 0.0)
 
-    async def reserve(self, key: Key, usd: float) -> FileReservation:
-        """Set aside what a request is estimated to cost while it is in flight.
+    async def reserve(self, key: Key, wanted: Wanted) -> FileReservation:
+        """Set aside what a call may cost until it is settled.
 
         Raises:
-            GatewayError: 429, less than that is left of the key's budget.
+            GatewayError: 429, too little is left of the key's budget; 503, it cannot be written.
         """
-        digest = key.sha256
-        with self._lock:
-            taken = self._stored.get(digest, 0.0) + self._unwritten.get(digest, 0.0) + self._reserved[digest]
-            if key.budget_usd is not None and (taken >= key.budget_usd or taken + usd > key.budget_usd):
-                raise GatewayError(
-                    429,
-                    f"The budget of the key {key.name!r} is used up: {key.budget_usd:g} USD, of which "
-                    f"{max(0.0, key.budget_usd - taken):.6f} are left, and this request may cost {usd:.6f}.",
-                    type="insufficient_quota",
-                    code="insufficient_quota",
+        number, digest, budget = next(self._numbers), key.sha256, _budget(key)
+        try:
+            usd, left = await self.written(
+                lambda spending: (
+                    spending.reserve(number, digest, budget, wanted),
+                    spending.left(digest, budget),
                 )
-            self._reserved[digest] += usd
-        return FileReservation(self, key, usd)
+            )
+        except asyncio.CancelledError:
+            # Nobody waits any more. It comes after what set it aside.
+            self.settle(number, key, 0.0)
+            raise
+        if usd is None:
+            raise GatewayError(
+                429,
+                f"The budget of the key {key.name!r} is used up: {budget:g} USD, of which "
+                f"{max(0.0, left):.6f} are left, and this request may cost {wanted.least:.6f}.",
+                type="insufficient_quota",
+                code="insufficient_quota",
+            )
+        return FileReservation(self, number, key, usd)
 
-    def release(self, key: Key, usd: float) -> None:
-        """Give back what was set aside."""
-        with self._lock:
-            self._reserved[key.sha256] -= usd
+    def settle(self, number: int, key: Key, usd: float | None) -> None:
+        """Charge what a call cost in place of what was set aside for it."""
+        digest, budget = key.sha256, _budget(key)
+        self._put(lambda spending: spending.settle(number, digest, budget, usd), must=True)
 
-    def charge(self, key: Key, usd: float) -> None:
-        """Count what an answer cost."""
-        if usd > 0:
-            with self._lock:
-                self._unwritten[key.sha256] += usd
+    async def written(self, write: Callable[[Spending], Any]) -> Any:
+        """Write something, and return the result when it is written.
+
+        Raises:
+            GatewayError: 503, it cannot be written.
+        """
+        try:
+            return await asyncio.wrap_future(self._put(write))
+        except sqlite3.Error:
+            raise GatewayError(
+                503,
+                "What keys spend cannot be written at the moment; try again.",
+                code="budgets_unavailable",
+                headers=retry_after(1),
+            ) from None
 
     def close(self) -> None:
         """Write what is left, and end."""
-        self._stop.set()
-        self._thread.join(timeout=15)
-        self._database.close()
+        self._waiting.put(None)
+        self._thread.join(_CLOSE_SECONDS + 5)
+        self._spending.close()
+
+    def _put(self, write: Callable[[Spending], Any], must: bool = False) -> Future[Any]:
+        work = _Work(write, Future(), must)
+        self._waiting.put(work)
+        return work.written
 
     def _run(self) -> None:
-        while not self._stop.wait(_FLUSH_SECONDS):
-            self._try_exchange()
-        self._try_exchange()
+        again: list[_Work] = []
+        ends: float | None = None
+        while ends is None or (again and time.monotonic() < ends):
+            batch = [*again]
+            try:
+                item = self._waiting.get(timeout=_AGAIN_SECONDS if again else None)
+                while item is not None:
+                    batch.append(item)
+                    item = self._waiting.get_nowait()
+                ends = time.monotonic() + _CLOSE_SECONDS
+            except queue.Empty:
+                pass
+            again = self._write(batch)
+        if again:
+            logger.error("%d calls could not be charged in %s; that is made up for", len(again), self._path)
 
-    def _try_exchange(self) -> None:
+    def _write(self, batch: list[_Work]) -> list[_Work]:
+        """Write a batch; returns what is to be tried again."""
+        # What nobody waits for any more is left out.
+        batch = [work for work in batch if work.must or work.written.set_running_or_notify_cancel()]
         try:
-            self._exchange()
-        except sqlite3.Error as error:
-            logger.error("What keys spent cannot be written to %s: %s", self._path, error)
+            with self._spending.transaction():
+                results = [work.write(self._spending) for work in batch]
+        except Exception as error:  # whatever it is, those who wait are told, and the thread goes on
+            logger.error("What keys spend cannot be written to %s: %s", self._path, error)
+            for work in batch:
+                if not work.must:
+                    work.written.set_exception(error)
+            return [work for work in batch if work.must]
+        for work, result in zip(batch, results, strict=True):
+            work.written.set_result(result)
+        return []
 
-    def _exchange(self) -> None:
-        """Write what was spent here, and read what was spent in all."""
-        with self._lock:
-            writing = dict(self._unwritten)
-        if writing:
-            with self._database:
-                self._database.executemany(_ADD, list(writing.items()))
-        stored = dict(self._database.execute("SELECT key, usd FROM spent"))
-        with self._lock:
-            self._stored = stored
-            for key, usd in writing.items():
-                self._unwritten[key] -= usd
-                if self._unwritten[key] <= 1e-15:
-                    del self._unwritten[key]
+
+def _budget(key: Key) -> float:
+    return float("inf") if key.budget_usd is None else key.budget_usd

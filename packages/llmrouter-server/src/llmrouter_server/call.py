@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Annotated
 
 import msgspec
 
+from llmrouter.completion.bounds import LIMITS, limit_parameter
 from llmrouter.completion.turns import Turns
+from llmrouter.completion.usage import Usage, read_usage
 from llmrouter.decision import RoutingDecision
 from llmrouter_server import tracing
 from llmrouter_server.asgi import Request
 from llmrouter_server.budgets import Reservation
 from llmrouter_server.candidates import Candidate
-from llmrouter_server.parsing import Asked, Fields, encode, with_fields
+from llmrouter_server.parsing import Asked, Fields, TextAsked, encode, with_fields
 from llmrouter_server.report import Report, report_of
-from llmrouter_server.requirements import Demand, cost_estimate
+from llmrouter_server.requirements import Demand
 from llmrouter_server.timing import TimeLimitError, time_limit
 from llmrouter_server.upstream import Fault
 
 logger = logging.getLogger(__name__)
 
-# Tokens of an answer that are set aside where the request bounds them not.
-_ANSWER_TOKENS = 512
 _WITH_USAGE = {"include_usage": True}
-
-
-# Neither a negative count nor an endless one can be right.
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-
-
-class Usage(msgspec.Struct):
-    """Tokens as an upstream counted them."""
-
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
-
-
-_decode_usage = msgspec.json.Decoder(Usage | None).decode
 
 
 class Call:
@@ -54,10 +40,11 @@ class Call:
 
     Attributes:
         attempts: Upstreams called so far.
-        adds_usage: Whether a streamed answer is asked for its tokens though the client did not: what it costs
-            must be known where there is a budget.
+        adds_usage: Whether a streamed answer is asked for its tokens though the client did not ask: the log,
+            the metrics and budgets are to know what it cost.
         usage: Tokens, as soon as they are known.
-        received: Parts of the answer so far.
+        complete: Whether these are those of the whole answer.
+        sent: Whether the call was sent, as far as that is noted: where a budget pays for it.
     """
 
     def __init__(
@@ -66,18 +53,20 @@ class Call:
         self.request = request
         self.asked = asked
         self.attempts = 0
-        self.adds_usage = demand.priced and bool(asked.stream) and not asked.wants_usage
+        self.adds_usage = bool(asked.stream) and not asked.wants_usage
         self.usage: Usage | None = None
-        self.received = 0
+        self.complete = False
+        self.sent = False
         self._fields = fields
         self._demand = demand
         self._decision = decision
         self._candidate: Candidate | None = None
         self._reservation: Reservation | None = None
+        self._limit: int | None = None
         self._turns: Turns | None = None
         self._turn_by: float | None = None
         self._reasons: list[str] = []
-        self._sent = 0.0
+        self._began = 0.0
 
     @property
     def candidate(self) -> Candidate:
@@ -98,6 +87,7 @@ class Call:
             GatewayError: 429 or 402, the budget does not suffice.
         """
         self._candidate = candidate
+        self.usage, self.complete, self.sent = None, False, False
         if candidate.turns is not None:
             await self._take_turn(candidate.turns, deadline)
         try:
@@ -106,10 +96,9 @@ class Call:
             self._end()
             raise
         self.attempts += 1
-        self.received = 0
         self.request.entry.attempts = self.attempts
         self.request.entry.model = candidate.name
-        self._sent = perf_counter()
+        self._began = perf_counter()
 
     async def _take_turn(self, turns: Turns, deadline: float) -> None:
         now = asyncio.get_running_loop().time()
@@ -128,9 +117,25 @@ class Call:
 
     async def _reserve(self, candidate: Candidate) -> None:
         key, budgets = self.request.key, self.request.gateway.budgets
-        if self._demand.priced and key is not None and budgets is not None:
-            tokens = (self.asked.answer_tokens or _ANSWER_TOKENS) * (self.asked.n or 1)
-            self._reservation = await budgets.reserve(key, cost_estimate(candidate, self._demand, tokens))
+        if not self._demand.priced or key is None or budgets is None:
+            return
+        bound = self._demand.bound(
+            candidate, self._fields.keys(), self.request.gateway.settings.answer_tokens
+        )
+        self._reservation = await budgets.reserve(key, bound.wanted)
+        # A limit of the client's stays as it is, unless it is known that the upstream takes no such field.
+        if not bound.given or candidate.endpoint.limit_parameter is not None:
+            self._limit = bound.limit_for(self._reservation.usd)
+
+    @property
+    def sending(self) -> Callable[[], Awaitable[None]] | None:
+        """What is to be done just before the call is sent; None: nothing."""
+        return None if self._reservation is None else self._note_sent
+
+    async def _note_sent(self) -> None:
+        if self._reservation is not None and not self.sent:
+            await self._reservation.sent()
+            self.sent = True
 
     def body(self) -> bytes:
         """Return the request as the candidate takes it: all as the client sent it, but the model.
@@ -140,12 +145,16 @@ class Call:
         fields = self._fields
         if self.candidate.parameters:
             fields = {**self.candidate.parameters, **fields}
+        changed = {"model": self.candidate.upstream_name}
         if self.adds_usage:
             options = {**(self.asked.stream_options or {}), **_WITH_USAGE}
-            return with_fields(
-                fields, model=self.candidate.upstream_name, stream_options=msgspec.Raw(encode(options))
-            )
-        return with_fields(fields, model=self.candidate.upstream_name)
+            changed["stream_options"] = msgspec.Raw(encode(options))
+        if self._limit is not None:
+            fields = {name: value for name, value in fields.items() if name not in LIMITS}
+            old = isinstance(self.asked, TextAsked)
+            name = LIMITS[0] if old else limit_parameter(self.candidate.endpoint)
+            changed[name] = msgspec.Raw(encode(self._limit))
+        return with_fields(fields, **changed)
 
     def headers(self) -> dict[str, str]:
         """Return the headers of the request to the candidate."""
@@ -154,7 +163,7 @@ class Call:
     def first_byte(self) -> None:
         """Note that the answer has begun, and well: from now on it is this candidate's."""
         self.candidate.cooldown.success()
-        self.request.entry.upstream_ms = round((perf_counter() - self._sent) * 1000, 3)
+        self.request.entry.upstream_ms = round((perf_counter() - self._began) * 1000, 3)
 
     def failed(self, fault: Fault) -> None:
         """Note that the candidate failed."""
@@ -178,27 +187,36 @@ class Call:
             )
         return report
 
-    def count(self, usage: msgspec.Raw | None) -> None:
-        """Read the tokens that an answer tells."""
-        if usage is not None:
-            try:
-                self.usage = _decode_usage(usage) or self.usage
-            except msgspec.DecodeError:
-                logger.warning(
-                    "%s: the upstream counts tokens in a form that is not known", self.candidate.name
-                )
+    def count(self, usage: msgspec.Raw | None, complete: bool) -> None:
+        """Read the tokens that an answer reports; what cannot be true is ignored.
+
+        Args:
+            usage: The field of the answer.
+            complete: Whether it is about the whole answer.
+        """
+        try:
+            found = read_usage(None if usage is None else msgspec.json.decode(usage))
+            window = self.candidate.endpoint.context_window
+            if found is not None and window is not None:
+                most = window * self.asked.prompts * max(self.asked.n or 1, self.asked.best_of or 1)
+                if max(found.prompt_tokens, found.completion_tokens) > most:
+                    raise ValueError(f"more tokens than the context window of {window} takes")
+        except (ValueError, RecursionError) as error:  # msgspec's errors are among them
+            logger.warning("%s: the usage that it reports is ignored: %s", self.candidate.name, error)
+            return
+        if found is not None:
+            self.usage, self.complete = found, complete
 
     @property
     def cost(self) -> float | None:
         """What the answer cost in USD, where price and tokens are known."""
-        if self.usage is None:
-            return None
-        return self.candidate.endpoint.cost(self.usage.prompt_tokens, self.usage.completion_tokens)
+        return self.candidate.endpoint.cost_of(self.usage)
 
     def answered(self) -> None:
         """Note that the answer is complete, with its tokens and cost, and charge it."""
         entry = self.request.entry
         entry.error = None
+        self.complete = True
         if self.usage is not None:
             entry.prompt_tokens, entry.completion_tokens = (
                 self.usage.prompt_tokens,
@@ -208,13 +226,18 @@ class Call:
         self.settle()
 
     def settle(self) -> None:
-        """Charge the call, which has ended; what is unknown is estimated from what was sent and received."""
+        """Charge the call, which has ended; where its cost is unknown, all that was set aside for it."""
         if self._reservation is not None:
-            cost = self.cost
-            self._reservation.settle(
-                cost if cost is not None else cost_estimate(self.candidate, self._demand, self.received)
-            )
+            cost = self.cost if self.complete else None
+            if cost is not None and cost > self._reservation.usd:
+                logger.warning("%s: an answer cost more than its limits allow", self.candidate.name)
+            self._reservation.settle(cost)
         self._end()
+
+    @property
+    def reads_on(self) -> bool:
+        """Whether the rest of the answer is worth reading when the client has left: for its tokens."""
+        return self._reservation is not None and not self.complete
 
     async def settled(self) -> None:
         """Wait until what was charged so far is written, where that is worth waiting for."""

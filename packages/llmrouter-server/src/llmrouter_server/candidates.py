@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from llmrouter.completion.bounds import bound_of
 from llmrouter.completion.catalogue import Catalogue, Endpoint
+from llmrouter.completion.prices import Price
 from llmrouter.completion.services import Service
 from llmrouter.completion.turns import Turns
 from llmrouter.errors import ConfigError
@@ -27,6 +30,7 @@ class Candidate:
         upstream_name: What its service calls it, as JSON.
         own_name: Its name, as JSON.
         parameters: Fields of every request that does not set them itself, each as JSON.
+        parameters_size: Of these in bytes.
         cooldown: Whether it is left alone for now.
         turns: Those of its service, where that bounds its calls.
     """
@@ -39,6 +43,7 @@ class Candidate:
         "name",
         "own_name",
         "parameters",
+        "parameters_size",
         "turns",
         "upstream_name",
     )
@@ -53,6 +58,7 @@ class Candidate:
         self.parameters = {
             name: msgspec.Raw(msgspec.json.encode(value)) for name, value in endpoint.parameters.items()
         }
+        self.parameters_size = sum(len(name) + len(bytes(value)) for name, value in self.parameters.items())
         self.cooldown = Cooldown(settings.cooldown_seconds, settings.max_cooldown_seconds)
         self.turns = turns
 
@@ -77,6 +83,8 @@ def candidates_of(
         catalogue = Catalogue(llms, config, source)
         for name in llms:
             endpoint = catalogue.endpoint(name)
+            if problem := _problem(endpoint):
+                raise ConfigError(None, problem, key=f"{name}.parameters")
             if name not in found:
                 found[name] = Candidate(endpoint, settings, turns(endpoint.service))
             elif _differ(found[name].endpoint, endpoint):
@@ -84,6 +92,15 @@ def candidates_of(
                     None, f"two routers have a candidate {name!r}, and differ in how it is called; rename one"
                 )
     return found
+
+
+def _problem(endpoint: Endpoint) -> str | None:
+    """Return why a candidate's parameters cannot be right; None where they may be."""
+    try:
+        bound_of(replace(endpoint, price=Price(0, 0), context_window=1), endpoint.parameters, 1, 1)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _differ(one: Endpoint, other: Endpoint) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 
 import aiohappyeyeballs
@@ -14,6 +14,9 @@ import aiohappyeyeballs
 from llmrouter_server.address import Origin, Proxy
 from llmrouter_server.http1 import Connection, Disconnected, Reply
 from llmrouter_server.timing import TimeLimitError, within
+
+# What is to be done before something is sent.
+Sending = Callable[[], Awaitable[None]] | None
 
 _KEEP_SECONDS = 30.0
 # An address that does not answer holds up the next one for so long.
@@ -28,7 +31,9 @@ class Connections:
         self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def ask(self, origin: Origin, request: bytes, connect_seconds: float) -> Reply:
+    async def ask(
+        self, origin: Origin, request: bytes, connect_seconds: float, sending: Sending = None
+    ) -> Reply:
         """Send a request, and return the answer as soon as its head is there.
 
         A connection that was kept may turn out to have been closed by the other side meanwhile; then the
@@ -38,12 +43,15 @@ class Connections:
             origin: To whom.
             request: As it goes over the wire.
             connect_seconds: How long it may take to connect.
+            sending: Awaited just before the request is sent.
 
         Raises:
             OSError: No connection comes about; `TimeoutError`: not in time.
             HttpError: It breaks, or no answer comes.
         """
         idle = self._idle[origin]
+        if sending is not None and any(not connection.closed for connection in idle):
+            await sending()
         while idle:
             connection = idle.pop()
             if connection.closed:
@@ -57,6 +65,12 @@ class Connections:
                 connection = await self._connect(origin)
         except TimeLimitError:
             raise TimeoutError(f"no connection within {connect_seconds:g} s") from None
+        if sending is not None:
+            try:
+                await sending()
+            except BaseException:  # whatever it is, nobody else would close it; it goes on
+                connection.close()
+                raise
         return await _reply(connection, request)
 
     async def close(self) -> None:

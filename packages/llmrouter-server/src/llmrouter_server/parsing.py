@@ -8,14 +8,16 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
+from llmrouter.completion.bounds import MOST_ANSWERS
+from llmrouter.completion.usage import MOST_TOKENS
 from llmrouter_server.errors import GatewayError
 from llmrouter_server.unicode import has_lone_surrogate, repaired
 
 Fields = dict[str, msgspec.Raw]
 NULL = msgspec.Raw(b"null")
-# Numbers are read as such: 1.0 is a whole number in JSON. Beyond 2**53 not every whole number is one.
-Tokens = Annotated[float, msgspec.Meta(ge=1, le=2**53, multiple_of=1)]
-Answers = Annotated[float, msgspec.Meta(ge=1, le=128, multiple_of=1)]
+# Numbers are read as such: 1.0 is a whole number in JSON.
+Tokens = Annotated[float, msgspec.Meta(ge=1, le=MOST_TOKENS, multiple_of=1)]
+Answers = Annotated[float, msgspec.Meta(ge=1, le=MOST_ANSWERS, multiple_of=1)]
 Name = Annotated[str, msgspec.Meta(max_length=1024)]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 T = TypeVar("T")
@@ -37,6 +39,7 @@ class _Common(msgspec.Struct, kw_only=True):
         best_of: Number of answers that the LLM makes to choose from.
         tools: That the LLM may call.
         functions: The same, by their older name.
+        web_search_options: That the LLM is to look something up, and how.
         routing_constraint: What a router of the lifecycle is to keep to.
     """
 
@@ -49,6 +52,7 @@ class _Common(msgspec.Struct, kw_only=True):
     best_of: Answers | None = None
     tools: list[dict[str, Any]] | None = None
     functions: list[dict[str, Any]] | None = None
+    web_search_options: Any = None
     routing_constraint: Any = None
 
     # Whether the answer tells its cost beside what the OpenAI protocol has.
@@ -61,7 +65,12 @@ class _Common(msgspec.Struct, kw_only=True):
     @property
     def answer_tokens(self) -> float | None:
         """The most tokens that an answer may have."""
-        return self.max_completion_tokens or self.max_tokens
+        return max(filter(None, (self.max_completion_tokens, self.max_tokens)), default=None)
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts, each of which is answered."""
+        return 1
 
     @property
     def wants_usage(self) -> bool:
@@ -100,6 +109,13 @@ class TextAsked(_Common, kw_only=True):
             msgspec.Meta(min_length=1),
         ]
     )
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts, each of which is answered; a list of numbers is one, as tokens."""
+        if isinstance(self.prompt, str):
+            return 1
+        return max(1, sum(not isinstance(part, int) for part in self.prompt))
 
     @property
     def conversation(self) -> Sequence[Mapping[str, Any]]:

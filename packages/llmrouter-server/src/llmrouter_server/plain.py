@@ -28,7 +28,7 @@ async def plain_answer(call: Call, answer: Answer) -> Response:
         raise Fault("garbage", "the upstream's answer is not JSON", 502)
     fields = _completion(await _whole(answer))
     call.first_byte()
-    call.count(fields.get("usage"))
+    call.count(fields.get("usage"), complete=True)
     report = call.report()
     report.upstream_model = fields.get("model")
     report.cost = call.cost

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from llmrouter.completion.bounds import COUNTS, LIMITS, OTHER_LIMITS, Bound, bound_of, has_media
 from llmrouter.completion.messages import estimate_tokens, needs
 from llmrouter_server.errors import GatewayError, retry_after
 
@@ -35,6 +36,48 @@ class Demand:
         return needs({"messages": asked.conversation, "tools": asked.tools, "functions": asked.functions})
 
     @cached_property
+    def media(self) -> bool:
+        """Whether it has more than text, or asks for a search, so that its size bounds nothing."""
+        return has_media(self._asked.conversation) or self._asked.web_search_options is not None
+
+    def bound(self, candidate: Candidate, given: Collection[str], answer_tokens: int) -> Bound:
+        """Return what an answer may use at most.
+
+        Args:
+            candidate: Who answers; `problem` has none.
+            given: Names of the fields that the client sets; the candidate's ``parameters`` set others.
+            answer_tokens: The limit of an answer where neither the request nor the candidate has one.
+
+        Raises:
+            GatewayError: 400, a field may set another limit than the known ones.
+        """
+        asked, own = self._asked, candidate.endpoint.parameters
+        for name in OTHER_LIMITS:
+            if name in given:
+                raise GatewayError(
+                    400,
+                    f"A key with a budget limits answers by {' or '.join(LIMITS)}, not by {name!r}.",
+                    param=name,
+                    code="unsupported_parameter",
+                )
+        told = {name: getattr(asked, name) if name in given else own.get(name) for name in (*LIMITS, *COUNTS)}
+        try:
+            bound = bound_of(
+                candidate.endpoint,
+                {**{name: own.get(name) for name in OTHER_LIMITS}, **told},
+                self._size + candidate.parameters_size,
+                self.prompt_tokens,
+                answer_tokens=answer_tokens,
+                prompts=asked.prompts,
+                media=self.media,
+            )
+        except ValueError as error:
+            raise RuntimeError(f"the parameters of {candidate.name!r}: {error}") from error
+        if bound is None:
+            raise RuntimeError(f"nothing bounds what {candidate.name!r} costs")  # as `problem` says
+        return bound
+
+    @cached_property
     def prompt_tokens(self) -> int:
         """An estimate of the prompt's tokens."""
         return estimate_tokens(self._asked.conversation, self._asked.tools)
@@ -48,6 +91,10 @@ class Demand:
                     return f"it takes no {feature}"
         if self.priced and endpoint.price is None:
             return "its price is unknown, and the key has a budget"
+        if self.priced and endpoint.context_window is None and self.media:
+            return (
+                "its context_window is unknown, which alone bounds what media cost, and the key has a budget"
+            )
         window = endpoint.context_window
         answer = self._asked.answer_tokens or 0
         if window is not None and self._size + answer > window and self.prompt_tokens + answer > window:
@@ -98,9 +145,3 @@ def able(candidates: Mapping[str, Candidate], names: Iterable[str], demand: Dema
         code="candidates_cooling_down",
         headers=retry_after(seconds),
     )
-
-
-def cost_estimate(candidate: Candidate, demand: Demand, answer_tokens: float) -> float:
-    """Return what an answer may cost in USD; 0 where the price is unknown."""
-    price: Any = candidate.endpoint.price
-    return float(price.cost(demand.prompt_tokens, answer_tokens)) if price is not None else 0.0

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llmrouter import decision as decisions
+from llmrouter.completion.prices import Price
 from llmrouter_server import metrics, openapi
 from llmrouter_server.answering import chat_completions, completions
 from llmrouter_server.asgi import Request, Response
@@ -102,7 +103,7 @@ async def _models(request: Request) -> dict[str, dict[str, Any]]:
         told = {
             "kind": "candidate",
             "upstream_model": endpoint.model,
-            "price": None if endpoint.price is None else endpoint.price._asdict(),
+            "price": None if endpoint.price is None else _price(endpoint.price),
             "context_window": endpoint.context_window,
             "supports": None if endpoint.features is None else sorted(endpoint.features),
         }
@@ -116,3 +117,7 @@ async def _models(request: Request) -> dict[str, dict[str, Any]]:
 def _model(name: str, owner: str, told: dict[str, Any]) -> dict[str, Any]:
     # `created` is part of the protocol; when an LLM was made is not known here.
     return {"id": name, "object": "model", "created": 0, "owned_by": owner, "llmrouter": told}
+
+
+def _price(price: Price) -> dict[str, float]:
+    return {name: usd for name, usd in price._asdict().items() if usd is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 
@@ -17,6 +18,8 @@ from llmrouter_server.upstream import Answer, Fault
 
 logger = logging.getLogger(__name__)
 
+# No choices, as in the chunk with the tokens.
+_NONE = (b"[]", b"null")
 EVENT_STREAM = b"text/event-stream"
 _ERROR_EVENT = b"event: error\n"
 # Proxies must not gather the events.
@@ -53,6 +56,7 @@ class Relay:
         self._splitter = EventSplitter(call.request.gateway.settings.max_event_bytes)
         self._begun = False
         self._ended = False
+        self._broken = False
         self._fault: Fault | None = None
 
     async def begin(self) -> bytes:
@@ -78,11 +82,33 @@ class Relay:
                     yield written
             call.answered()
         except Fault as fault:
+            self._broken = True
             call.failed(fault)
             yield _broken(fault).event
 
     def close(self) -> None:
-        """End the call: an answer that did not come to its end ends with the connection."""
+        """End the call: an answer that did not come to its end ends with the connection.
+
+        Where a budget pays for it, it is read on for a while first: what the client left is paid for too.
+        """
+        if self._ended or self._broken or not self._call.reads_on:
+            self._close()
+        else:
+            self._call.request.gateway.upstreams.reading_on.begin(
+                asyncio.get_running_loop().create_task(self._rest_unseen()),
+                self._call.request.gateway.settings.leave_seconds,
+                self._close,
+            )
+
+    async def _rest_unseen(self) -> None:
+        try:
+            while not self._ended and self._call.reads_on:
+                await self._next()
+            self._call.answered()
+        except Fault as fault:
+            logger.warning("%s: %s", self._call.candidate.name, fault.problem)
+
+    def _close(self) -> None:
         if self._ended:
             self._answer.leave()
         else:
@@ -136,14 +162,16 @@ class Relay:
 
     def _chunk(self, fields: Fields, others: bytes) -> bytes:
         call = self._call
-        call.received += 1
         usage = fields.get("usage")
         has_usage = usage is not None and usage != NULL
         if has_usage:
-            call.count(usage)
-            if call.adds_usage and bytes(fields.get("choices", msgspec.Raw(b"[]"))) == b"[]":
+            last = bytes(fields.get("choices", NULL)).translate(None, b" \t\r\n") in _NONE
+            call.count(usage, complete=last)
+            if call.adds_usage and last:
                 # The client did not ask for it.
                 return b""
+        elif call.adds_usage:
+            fields.pop("usage", None)
         changed = {"model": call.candidate.own_name}
         if not self._begun or has_usage:
             report = call.report()

@@ -17,9 +17,10 @@ from llmrouter.completion.turns import Turns
 from llmrouter.gateway_settings import Settings
 from llmrouter_server.address import Address
 from llmrouter_server.candidates import Candidate
-from llmrouter_server.connections import Connections
+from llmrouter_server.connections import Connections, Sending
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.http1 import Disconnected, HttpError, Incomplete, Reply
+from llmrouter_server.reading_on import ReadingOn
 from llmrouter_server.timing import TimeLimitError, time_limit
 from llmrouter_server.unicode import repaired
 
@@ -171,11 +172,15 @@ class Upstreams:
 
     Args:
         workers: How many there are: each has its share of the calls that a service allows.
+
+    Attributes:
+        reading_on: Answers whose client has left.
     """
 
     def __init__(self, workers: int = 1) -> None:
         self._connections = Connections()
         self._workers = workers
+        self.reading_on = ReadingOn()
         self._turns: dict[tuple[str, int | None, float | None], Turns] = {}
 
     def turns(self, service: Service | None) -> Turns | None:
@@ -195,7 +200,8 @@ class Upstreams:
         return self._turns[known]
 
     async def close(self) -> None:
-        """Close all connections."""
+        """End what is read on without a client, and close all connections."""
+        await self.reading_on.close()
         await self._connections.close()
 
     async def call(
@@ -206,6 +212,7 @@ class Upstreams:
         headers: Mapping[str, str],
         settings: Settings,
         deadline: float,
+        sending: Sending = None,
     ) -> Answer:
         """Send a request, and return the answer where its head says that all is well.
 
@@ -216,6 +223,7 @@ class Upstreams:
             headers: Beside the usual ones.
             settings: Time limits and bounds.
             deadline: When the answer has to be complete, by the event loop's time.
+            sending: Awaited just before the request is sent.
 
         Raises:
             Fault: The upstream cannot be reached, or answers with a status that says it failed.
@@ -230,7 +238,7 @@ class Upstreams:
         request = address.request(body, sent.items())
         try:
             with time_limit(first_by):
-                reply = await self._reply(candidate, address, request, settings)
+                reply = await self._reply(candidate, address, request, settings, sending)
         except TimeLimitError:
             raise _too_slow(first_by - started) from None
         answer = Answer(reply, candidate, settings, first_by, deadline)
@@ -245,10 +253,10 @@ class Upstreams:
         return answer
 
     async def _reply(
-        self, candidate: Candidate, address: Address, request: bytes, settings: Settings
+        self, candidate: Candidate, address: Address, request: bytes, settings: Settings, sending: Sending
     ) -> Reply:
         try:
-            return await self._connections.ask(address.origin, request, settings.connect_seconds)
+            return await self._connections.ask(address.origin, request, settings.connect_seconds, sending)
         except (HttpError, OSError) as error:
             raise fault_of(error, candidate) from error
 

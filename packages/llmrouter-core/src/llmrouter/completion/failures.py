@@ -12,6 +12,8 @@ import openai
 from llmrouter.completion.catalogue import Endpoint
 from llmrouter.errors import CompletionError
 
+# How the HTTP client below calls it that no connection came about.
+_UNSENT = ("ConnectError", "ConnectTimeout")
 # Characters of what a service says about an error.
 LONGEST = 500
 
@@ -36,7 +38,10 @@ def call_of(endpoint: Endpoint, timeout: float) -> Iterator[None]:
             told = f"{told[:LONGEST]}…"
         status = error.status_code if isinstance(error, openai.APIStatusError) else None
         raise CompletionError(
-            endpoint.name, f"{endpoint.name} at {endpoint.url} {told}", status=status
+            endpoint.name,
+            f"{endpoint.name} at {endpoint.url} {told}",
+            status=status,
+            sent=status is None and type(error.__cause__).__name__ not in _UNSENT,
         ) from None
 
 

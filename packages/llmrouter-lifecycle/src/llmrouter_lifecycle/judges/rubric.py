@@ -80,6 +80,8 @@ class RubricJudge(Judge):
         self.min_score = float(self.spec["min_score"])
         self.max_score = float(self.spec["max_score"])
         self.model: str = self.spec["model"]
+        # Of its calls, such as a limit of the tokens that a budget pays for.
+        self.parameters: dict[str, Any] = {}
         self._client = client
         self._variables = VariableExtractor(self.spec["extract_variables"])
         self._judgement = JudgementExtractor(self.spec["extract_judgement"])
@@ -140,9 +142,10 @@ class RubricJudge(Judge):
         asked = Asked()
         for again in (True, False):
             try:
-                completion, _ = await self._client.chat_async(self.model, prompt)
+                completion, _ = await self._client.chat_async(self.model, prompt, **self.parameters)
             except CompletionError as error:
-                raise JudgementError(str(error), cost=asked.cost, upstream_status=error.status) from error
+                cost = None if error.sent else asked.cost
+                raise JudgementError(str(error), cost=cost, upstream_status=error.status) from error
             usage = completion.usage
             asked = Asked(
                 _sum(asked.prompt_tokens, usage and usage.prompt_tokens),

@@ -9,16 +9,15 @@ from typing import Any
 
 import msgspec
 
-from llmrouter.completion.messages import estimate_tokens, query_of
+from llmrouter.completion.messages import query_of
 from llmrouter.decision import RoutingDecision
-from llmrouter.errors import CompletionError, RoutingError
+from llmrouter.errors import CompletionError, LLMRouterError, RoutingError
 from llmrouter.routing import ALLOWED
 from llmrouter_lifecycle.constraints import PARAM, check_constraint
 from llmrouter_lifecycle.errors import InvalidParameterError, LifecycleError, UpstreamError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.names import check_version, full_name
 from llmrouter_lifecycle.store import accounts
-from llmrouter_lifecycle.training.estimate import answer_tokens
 from llmrouter_lifecycle.training.requests import check_request, parameters_of
 
 _ROUTER = re.compile(r"organizations/([^/]+)/routers/([^/]+)(?:/versions/([^/]+))?")
@@ -99,17 +98,22 @@ def chat(home: Home, caller: Caller, query: Mapping[str, Any], body: Mapping[str
     if request.get("stream"):
         raise InvalidParameterError("stream: this operation gives whole answers only", param="stream")
     choice = choose(home, caller, request)
-    price = home.models.price(choice.llm)
-    expected = price and price.cost(
-        estimate_tokens(request["messages"], request.get("tools")), answer_tokens(request)
-    )
-    reservation = accounts.reserve(home.database, caller.account, expected, "chat")
-    cost: float | None = 0.0
+    parameters = parameters_of(request)
+    bound = home.models.bound(choice.llm, parameters, request["messages"])
+    wanted = None if bound is None else bound.wanted
+    reservation = accounts.reserve(home.database, caller.account, wanted, sent=True)
+    cost: float | None = None
     try:
-        completion, sent = home.models.client.chat(choice.llm, request["messages"], **parameters_of(request))
+        if reservation is not None and bound is not None:
+            parameters = home.models.limited(choice.llm, parameters, bound, reservation.usd)
+        completion, sent = home.models.client.chat(choice.llm, request["messages"], **parameters)
         cost = completion.cost
     except CompletionError as error:
+        cost = None if error.sent else 0.0
         raise UpstreamError(str(error)) from error
+    except LLMRouterError:
+        cost = 0.0
+        raise
     finally:
         accounts.settle(home.database, caller.account, reservation, cost)
     return {**sent, "model": choice.llm, "cost": cost, "llmrouter": _told(choice, completion.upstream_model)}

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from llmrouter.models.judge import Judge
+from llmrouter.errors import LLMRouterError
+from llmrouter.models.judge import Judge, Judgement
 from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.judges.create import create_judge as make_judge
@@ -19,7 +20,6 @@ from llmrouter_lifecycle.names import check_id, check_version
 from llmrouter_lifecycle.operations.routers import description
 from llmrouter_lifecycle.operations.wire import judge_json
 from llmrouter_lifecycle.store import accounts
-from llmrouter_lifecycle.training.estimate import Estimator
 from llmrouter_lifecycle.training.requests import check_request
 
 
@@ -134,20 +134,34 @@ def _stored(home: Home, caller: Caller, body: Mapping[str, Any], id: str) -> Jud
 
 def _evaluate(home: Home, caller: Caller, judge: Judge, body: Mapping[str, Any]) -> Any:
     request, response = evaluated(body)
-    expected = Estimator(home.models, judge).judging(request)
-    reservation = None
-    if isinstance(judge, RubricJudge):
-        reservation = accounts.reserve(home.database, caller.account, expected, "evaluate")
-    cost: float | None = 0.0
+    if not isinstance(judge, RubricJudge):
+        judgement, _ = asyncio.run(judge_answer(judge, request, response))
+        return _told(judgement)
+    bound = None
+    if caller.budget_usd is not None:
+        # It is asked once more where its answer lacks something.
+        messages = [{"role": "user", "content": judge.prompt(request, response)}]
+        bound = home.models.bound(judge.model, {}, messages, times=2)
+    wanted = None if bound is None else bound.wanted
+    reservation = accounts.reserve(home.database, caller.account, wanted, sent=True)
+    cost: float | None = None
     try:
+        if reservation is not None and bound is not None:
+            judge.parameters = home.models.limited(judge.model, {}, bound, reservation.usd)
         judgement, _ = asyncio.run(judge_answer(judge, request, response))
         cost = judgement.cost
     except JudgementError as error:
         cost = error.cost
         raise
+    except LLMRouterError:
+        cost = 0.0
+        raise
     finally:
-        if isinstance(judge, RubricJudge):
-            accounts.settle(home.database, caller.account, reservation, cost)
+        accounts.settle(home.database, caller.account, reservation, cost)
+    return _told(judgement)
+
+
+def _told(judgement: Judgement) -> dict[str, Any]:
     return {"judgement": {"score": judgement.score, "reason": judgement.reason, "cost": judgement.cost}}
 
 

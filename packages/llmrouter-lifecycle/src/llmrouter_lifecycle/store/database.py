@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Engine, Table, create_engine, event, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError, SQLAlchemyError
@@ -22,6 +22,7 @@ from llmrouter_lifecycle.errors import StoreError
 from llmrouter_lifecycle.store.encoding import decode_json, encode_json
 from llmrouter_lifecycle.store.migration import is_current, migrate
 from llmrouter_lifecycle.store.outages import reason_of
+from llmrouter_lifecycle.store.owners import FileOwner, Owner, SessionOwner
 from llmrouter_lifecycle.store.schema import settings
 from llmrouter_lifecycle.store.together import Together
 
@@ -177,26 +178,19 @@ class Database:
             for row in rows:
                 copy.write_row(row)
 
-    def insert_or_add(
-        self,
-        connection: Connection,
-        table: Table,
-        row: dict[str, Any],
-        column: str,
-        also: Delete | None = None,
-    ) -> None:
-        """Insert a row; where its key is there already, add to one of its columns instead.
+    def insert_or_add(self, connection: Connection, table: Table, row: dict[str, Any], column: str) -> None:
+        """Insert a row; where its key is there already, add to one of its columns instead."""
+        connection.execute(_insert_or_add(postgresql if self.path is None else sqlite, table, column), row)
 
-        With `also`, whose parameters `row` has too, something is deleted: in the same statement where the
-        database can, so that it may be the one of `write_once`.
+    @functools.cached_property
+    def owner(self) -> Owner:
+        """This process, as whose it sets credits aside.
+
+        Raises:
+            StoreError: The file or the connection that says that it lives cannot be had.
         """
-        if self.path is None:
-            statement = _insert_or_add(postgresql, table, column, also)
-        else:
-            if also is not None:
-                connection.execute(also, row)
-            statement = _insert_or_add(sqlite, table, column, None)
-        connection.execute(statement, row)
+        with self._told():
+            return FileOwner(self.path) if self.path is not None else SessionOwner(self.engine)
 
     def check(self) -> None:
         """Ask the database whether it is there.
@@ -212,6 +206,9 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; using it again opens new ones."""
+        owner = self.__dict__.pop("owner", None)
+        if owner is not None:
+            owner.close()
         self.engine.dispose()
 
     @property
@@ -241,13 +238,12 @@ class Database:
 
 
 @functools.cache
-def _insert_or_add(dialect: Any, table: Table, column: str, also: Delete | None) -> Any:
+def _insert_or_add(dialect: Any, table: Table, column: str) -> Any:
     # Made once, for to make it takes longer than to execute it.
     new = dialect.insert(table)
-    statement = new.on_conflict_do_update(
+    return new.on_conflict_do_update(
         index_elements=list(table.primary_key), set_={column: table.c[column] + new.excluded[column]}
     )
-    return statement if also is None else statement.add_cte(also.cte("deleted"))
 
 
 def _url(where: str | os.PathLike[str]) -> URL:

@@ -168,6 +168,8 @@ reservations = Table(
     Column("owner", String(127), nullable=False),
     Column("usd", Float, nullable=False),
     Column("created", Float, nullable=False),
+    # Whether the call was sent, so that it is charged for if its process dies; not used for those of jobs.
+    Column("sent", Integer, nullable=False, server_default="0"),
     Index("llmrouter_reservations_account", "org", "account"),
     Index("llmrouter_reservations_job", "job"),
 )
