@@ -87,9 +87,6 @@ class TestOneQuery:
     def test_by_its_older_name_too(self, invoke: Callable[..., Any], steered: list[str]) -> None:
         assert invoke("infer", *steered, "--query", "older name").json["model_name"] == "large"
 
-    def test_empty_text_is_a_query(self, invoke: Callable[..., Any], steered: list[str]) -> None:
-        assert invoke("infer", *steered, "--query", "").json["query"] == ""
-
     def test_names_the_installed_router_and_its_version(
         self, invoke: Callable[..., Any], config: Callable[..., str]
     ) -> None:
@@ -483,7 +480,8 @@ class TestRows:
     ) -> None:
         write(source, content)
         done = invoke("infer", *steered, "--input", source, "--output-format", format)
-        assert (done.status, done.out.partition(",")[0], done.err) == (0, text, "")
+        assert (done.status, done.out.partition(",")[0]) == (0, text)
+        assert done.err == "Warning: the input holds no query.\n"
 
     def test_only_error_rows(
         self, invoke: Callable[..., Any], steered: list[str], write: Callable[[str, str], Path]
@@ -857,3 +855,12 @@ class TestOnATerminal:
     ) -> None:
         done = terminal("infer", *steered, "--input", "in.jsonl", "--json")
         assert [json.loads(line)["query"] for line in done.out.splitlines()] == ["What is AI?", "raise", None]
+
+
+@pytest.mark.parametrize("query", ["", " \n"])
+def test_an_empty_query_is_one_sentence(
+    invoke: Callable[..., Any], router: Callable[..., list[str]], query: str
+) -> None:
+    done = invoke("infer", *router(), "--query", query, "--route-only")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.endswith("Error: --query is empty; write what to ask\n")

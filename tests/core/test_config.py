@@ -235,3 +235,18 @@ def test_a_misspelt_or_repeated_key_is_an_error(text: str, problem: str, tmp_pat
     with pytest.raises(ConfigError) as caught:
         read_config(path)
     assert problem in str(caught.value)
+
+
+def test_aliases_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for name, before in zip("bcdefgh", "abcdefg", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    path = tmp_path / "config.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match="its aliases stand for more than 1000000 values"):
+        read_config(path)
+    path.write_text("a: &a [*a]\n")
+    with pytest.raises(ConfigError, match="its aliases stand for more than"):
+        read_config(path)
+    path.write_text("hparam: &h {k: 1}\nmetric: {weights: *h}\n")
+    assert read_config(path)["metric"]["weights"] == {"k": 1}

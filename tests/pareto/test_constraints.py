@@ -23,7 +23,7 @@ def test_no_constraint(told: Any) -> None:
     [
         ({"cost_constraint": {"numeric_value": 0}}, Constraint("cost_constraint", 0.0)),
         ({"cost_constraint": {"numeric_value": 0.5}}, Constraint("cost_constraint", 0.5)),
-        ({"quality_constraint": {"numeric_value": -1}}, Constraint("quality_constraint", -1.0)),
+        ({"quality_constraint": {"numeric_value": 1}}, Constraint("quality_constraint", 1.0)),
         ({"quality_constraint": {"model_name": "b"}}, Constraint("quality_constraint", llm="b")),
         (
             {"cost_constraint": {"model_name": "a", "numeric_value": None}, "quality_constraint": None},
@@ -68,6 +68,14 @@ def test_what_is_understood(told: Any, expected: Constraint) -> None:
             {"cost_constraint": {"numeric_value": -0.1}},
             "routing_constraint.cost_constraint.numeric_value",
             "at least 0",
+        ),
+        *(
+            (
+                {"quality_constraint": {"numeric_value": value}},
+                "routing_constraint.quality_constraint.numeric_value",
+                "from 0 to 1",
+            )
+            for value in (-1, 8)
         ),
         (
             {"quality_constraint": {"model_name": 3}},

@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_written_is_a_503_and_charges_later(
     held.settle(0.5)
     with pytest.raises(GatewayError) as caught:
         reserve(budgets, KEY, 0.25)
-    assert (caught.value.status, caught.value.headers["retry-after"]) == (503, "1")
+    assert (caught.value.status, caught.value.headers["retry-after"]) == (503, "2")
     locker.rollback()
     locker.close()
     assert reserve(budgets, KEY, 0.5).usd == 0.5

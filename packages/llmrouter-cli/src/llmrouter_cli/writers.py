@@ -188,7 +188,9 @@ WRITERS: dict[str, type[RowWriter]] = {"json": JSONArray, "jsonl": JSONLines, "c
 
 
 def report_failures(writer: RowWriter) -> int:
-    """Tell how many rows failed, on standard error; return the exit status."""
+    """Report how many rows failed, or that there were none, on standard error; return the exit status."""
+    if not writer.written:
+        click.echo("Warning: the input holds no query.", err=True)
     if not writer.failed:
         return 0
     told = f"{writer.failed} of {writer.written} rows failed; the first: {writer.first_error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from llmrouter.files import read_file
 SECTIONS = ("data_path", "model_path", "hparam", "metric")
 
 E = TypeVar("E", bound=FileError)
+
+# With a few aliases of aliases, a short file would stand for more than any memory holds.
+MOST_VALUES = 1_000_000
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -123,10 +127,22 @@ def _loaded(path: Path, text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
+        if _written_out(node, {}) > MOST_VALUES:
+            raise ConfigError(
+                path, f"its aliases stand for more than {MOST_VALUES} values; use fewer, or write them out"
+            )
         _refuse_duplicates(path, node, [], set())
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _written_out(node: yaml.Node, sizes: dict[int, float]) -> float:
+    """Return how many values a document holds with its aliases written out; infinite if one holds itself."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf
+        sizes[id(node)] = 1 + sum(_written_out(value, sizes) for _, _, value in _children(node))
+    return sizes[id(node)]
 
 
 def _refuse_duplicates(path: Path, node: yaml.Node, keys: list[str], seen: set[int]) -> None:

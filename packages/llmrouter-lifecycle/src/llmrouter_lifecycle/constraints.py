@@ -114,6 +114,8 @@ def check_constraint(told: Any, llms: Collection[str]) -> dict[str, Any] | None:
                 f"{param}.model_name: the router does not go to {shown(found)}, but to {', '.join(llms)}",
                 param=f"{param}.model_name",
             )
+    elif kinds[0] == "quality_constraint" and not is_number(found, 1):
+        raise _wrong(f"{param}.numeric_value", "a number from 0 to 1", found)
     elif not is_number(found):
         raise _wrong(f"{param}.numeric_value", "a number from 0", found)
     return {kinds[0]: {given[0]: found}}

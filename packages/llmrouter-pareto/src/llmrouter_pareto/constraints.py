@@ -106,6 +106,8 @@ class Constraint:
             raise ConstraintError(f"{param}.{NUMBER}", f"expected a number, found {number!r}")
         if kind == COST and number < 0:
             raise ConstraintError(f"{param}.{NUMBER}", f"a cost is at least 0, found {number!r}")
+        if kind == QUALITY and not 0 <= number <= 1:
+            raise ConstraintError(f"{param}.{NUMBER}", f"a quality is from 0 to 1, found {number!r}")
         return cls(kind, number=float(number))
 
     def to_json(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from llmrouter.errors import LLMRouterError
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.key_file import Key
 from llmrouter_server.spending import Spending
+from llmrouter_server.unavailable import CODE, RETRY_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -209,8 +210,8 @@ class Budgets:
             raise GatewayError(
                 503,
                 "What keys spend cannot be written at the moment; try again.",
-                code="budgets_unavailable",
-                headers=retry_after(1),
+                code=CODE,
+                headers=retry_after(RETRY_SECONDS),
             ) from None
 
     def close(self) -> None:

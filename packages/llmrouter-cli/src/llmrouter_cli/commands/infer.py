@@ -11,6 +11,7 @@ import click
 
 from llmrouter.data.queries import QueryFile, QueryRow
 from llmrouter.decision import RoutingDecision
+from llmrouter.errors import LLMRouterError
 from llmrouter.routing import DecisionEngine, open_engine
 from llmrouter_cli.app import App, debug_option, pass_app
 from llmrouter_cli.options import (
@@ -158,6 +159,8 @@ def _query_of(text: str) -> dict[str, str]:
         text.encode()
     except UnicodeEncodeError:
         raise click.UsageError("--query is not UTF-8 text") from None
+    if not text.strip():
+        raise LLMRouterError("--query is empty; write what to ask")
     return {"query": text}
 
 

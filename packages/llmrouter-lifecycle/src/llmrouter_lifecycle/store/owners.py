@@ -99,19 +99,30 @@ class SessionOwner:
     def _close(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            with contextlib.suppress(Exception):  # whatever the driver says of a connection that is lost
-                session.close()
+            _end(session)
 
     def _connect(self) -> None:
         session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         # Not the pool's any more: it stays open for as long as the process lives.
         session.detach()
-        for setting in _KEEP_ALIVE:
-            session.execute(text(f"SET tcp_keepalives_{setting}"))
         id = secrets.token_hex(4)
-        if not session.scalar(_TAKE, {"class": _CLASS, "number": _number(id)}):
-            raise RuntimeError("a lock of a random number is taken")
+        try:
+            for setting in _KEEP_ALIVE:
+                session.execute(text(f"SET tcp_keepalives_{setting}"))
+            if not session.scalar(_TAKE, {"class": _CLASS, "number": _number(id)}):
+                raise RuntimeError("a lock of a random number is taken")
+        except BaseException:  # an interrupt too must not leave the connection open; it goes on
+            _end(session)
+            raise
         self._session, self._id = session, id
+
+
+def _end(session: Connection) -> None:
+    """Close a connection, even if the server is gone."""
+    driver: Any = session.connection.dbapi_connection
+    for close in (session.close, *([driver.close] if driver is not None else [])):
+        with contextlib.suppress(Exception):  # whatever the driver says of a connection that is lost
+            close()
 
 
 def _is_lost(session: Connection) -> bool:

@@ -16,8 +16,9 @@ from llmrouter_lifecycle.store import accounts
 from llmrouter_lifecycle.store.accounts import Account
 from llmrouter_lifecycle.store.accounts import Reservation as Held
 from llmrouter_lifecycle.store.database import Database
-from llmrouter_server.errors import GatewayError, retry_after
+from llmrouter_server.errors import GatewayError
 from llmrouter_server.key_file import Key
+from llmrouter_server.unavailable import unavailable
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -120,12 +121,7 @@ class LifecycleBudgets:
             raise
         except Exception as error:  # whatever the driver says of a database that is away
             logger.error("What keys spend cannot be written: %s", type(error).__name__)
-            raise GatewayError(
-                503,
-                "What keys spend cannot be written at the moment; try again.",
-                code="budgets_unavailable",
-                headers=retry_after(1),
-            ) from error
+            raise unavailable(error) or error from error
 
     def _settle(self, account: Account, held: Held, usd: float | None) -> None:
         for pause in (*_AGAIN_SECONDS, None):
