@@ -177,4 +177,6 @@ def variables() -> frozenset[str]:
 
 
 TOP_LEVEL = frozenset({*SECTIONS, GATEWAY, *read_by_name()[""]})
-HPARAM = read_by_name()["hparam"].union(*map(hyperparameters_of, (*ROUTERS, *HYPERPARAMETERS)))
+HPARAM = (
+    read_by_name().get("hparam", frozenset()).union(*map(hyperparameters_of, (*ROUTERS, *HYPERPARAMETERS)))
+)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.log_lines import log_lines
 from llmrouter_lifecycle.models import Config
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_lifecycle.store.jobs import PROGRAM
@@ -211,8 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         supervised = told["supervised"]
     if supervised:
         threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # It tells every call.
+    log_lines(logging.INFO)
+    # They log every call.
     for name in ("httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if not options.lifecycle:

@@ -20,6 +20,7 @@ import msgspec
 
 from llmrouter.errors import LLMRouterError
 from llmrouter.files import Stamp, hold_files, holds_files, noting_files, stamp_of
+from llmrouter.log_lines import log_lines
 from llmrouter.plugin_system import PluginRegistry, set_plugin_registry
 from llmrouter_server import tracing
 from llmrouter_server.access_log import AccessLog
@@ -296,11 +297,7 @@ def _lifecycle(options: ServeOptions) -> LifecycleProcess | None:
 
 def configure_logging(debug: bool = False) -> None:
     """Log to standard error, with the time, which for a server matters."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",
-        force=True,
-    )
+    log_lines(logging.DEBUG if debug else logging.WARNING, force=True)
     # Of those that it serves it says little that the access log does not.
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if debug else logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
