@@ -18,7 +18,10 @@ def stream() -> Iterator[io.StringIO]:
     handler.setFormatter(LineFormatter(FORMAT))
     logger = logging.getLogger("test_log_lines")
     logger.addHandler(handler)
+    # Not to pytest, which could not pass half a surrogate pair on.
+    logger.propagate = False
     yield stream
+    logger.propagate = True
     logger.removeHandler(handler)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from time import monotonic
 
 logger = logging.getLogger(__name__)
@@ -16,12 +18,22 @@ logger = logging.getLogger(__name__)
 _THREADS_SECONDS = 1.0
 
 
-def ignore_signals() -> None:
-    """Have signals wait that would end this process by default, once it ends anyway.
+def on_hang_up(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> None:
+    """Let SIGHUP call something in the event loop.
 
-    The event loop's handlers are gone before the process is.
+    Not by the loop's own handlers: as it closes, it leaves the signal to end the process.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM])
+    signal.signal(signal.SIGHUP, lambda number, frame: loop.call_soon_threadsafe(act))
+
+
+def ignore_signals() -> None:
+    """Ignore signals that would end this process by default, now that it ends anyway.
+
+    To block them would not do: a thread that does not would take them.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def end_within(seconds: float) -> None:

@@ -18,7 +18,7 @@ from typing import cast
 import msgspec
 
 from llmrouter.errors import LLMRouterError
-from llmrouter_server.ending import ignore_signals
+from llmrouter_server.ending import ignore_signals, on_hang_up
 from llmrouter_server.jobs import JobWorker, program
 from llmrouter_server.kept import KeptFiles
 from llmrouter_server.link import MESSAGE_BYTES, FromWorker, Loaded, Ready, Start, Total
@@ -105,7 +105,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        on_hang_up(loop, self._hang_up)
         keeping = [self._keep(partial(self._work, place)) for place in range(self._count)]
         if self._jobs is not None:
             keeping.append(self._keep(self._jobs.work))
@@ -137,7 +137,9 @@ class Supervisor:
     def _tell(self, number: signal.Signals) -> None:
         for worker in self._workers.values():
             if worker.process.returncode is None:
-                worker.process.send_signal(number)
+                # Not by the process object, which would take the status of one that has just ended.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, number)
 
     async def _keep(self, work: Callable[[], Awaitable[int | None]]) -> None:
         """Keep one worker running.

@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,7 +28,7 @@ from llmrouter_server.access_log import AccessLog
 from llmrouter_server.app import Application
 from llmrouter_server.auth import Keys
 from llmrouter_server.budgets import Budgeting, Budgets
-from llmrouter_server.ending import end_within, ignore_signals, leave_threads
+from llmrouter_server.ending import end_within, ignore_signals, leave_threads, on_hang_up
 from llmrouter_server.gateway import Gateway, open_gateway
 from llmrouter_server.link import Counted, Link, Loaded, Ready, Start
 from llmrouter_server.metrics import Metrics
@@ -111,9 +112,9 @@ class Worker:
             self._tell_loaded()
             spare_the_collector()
             server = make_server(self._app, gateway.settings.shutdown_seconds)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self._stop, server)
-            loop.add_signal_handler(signal.SIGHUP, self._hang_up, server, log)
+            loop.add_signal_handler(signal.SIGINT, self._stop, server)
+            loop.add_signal_handler(signal.SIGTERM, self._stop, server)
+            on_hang_up(loop, partial(self._hang_up, server, log))
             if self._hung_up():
                 self._hang_up(server, log)
             watching = loop.create_task(self._watch_keys())
