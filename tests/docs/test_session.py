@@ -146,7 +146,7 @@ def test_a_gateway_goes_on_until_the_end_and_gives_way_to_the_next(
         ("~~~yaml\ngateway: {max_attempt: 3}\n~~~", "max_attempt"),
         ("~~~yaml\nhparam: {thresold: 3}\n~~~", "nothing knows the key hparam.thresold"),
         ("~~~yaml\nservices: {lab: {endpoint: x}}\n~~~", "endpoint"),
-        ("~~~yaml\nwhen: {keyword: x}\n~~~", "there is no such condition"),
+        ("~~~yaml\nwhen: {keyword: x}\n~~~", "did you mean 'keywords'"),
         ("~~~yaml\ndata_path: {llm_data: nowhere.json}\n~~~", "there is no nowhere.json"),
         ("~~~yaml\na: [\n~~~", "expected"),
         ('~~~json\n{"small": {"input_price": "dear"}}\n~~~', "input_price"),

@@ -98,7 +98,7 @@ def test_without_a_constraint_the_best_is_chosen(router: ParetoRouter) -> None:
     [
         ({**EASY, **quality(0.7)}, "small", True),
         ({**HARD, **quality(0.7)}, "large", True),
-        ({**HARD, **quality(2)}, "large", False),
+        ({**HARD, **quality(1)}, "large", False),
         ({**EASY, **quality("small")}, "small", True),
         ({**HARD, **quality("large")}, "large", True),
         ({**HARD, **cost(1)}, "large", True),

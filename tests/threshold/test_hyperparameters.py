@@ -51,8 +51,9 @@ def test_null_is_the_default() -> None:
     assert read(batch_size=None, encoder=None) == read()
 
 
-def test_names_of_others_are_left_alone() -> None:
-    assert read(weights={"a": 1}, something="else") == read()
+def test_a_name_that_is_none_of_its_own_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"hparam\.strong_shar: is unknown; did you mean 'strong_share'"):
+        read(strong_shar=0.3)
 
 
 def test_the_names_that_routers_of_this_kind_have_elsewhere(write: Callable[[str, str], Path]) -> None:

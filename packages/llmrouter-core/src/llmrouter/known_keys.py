@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 TOP_LEVEL = (*SECTIONS, "api_endpoint", "services", "gateway", "lifecycle")
 _MODEL_PATH = ("save_model_path", "load_model_path")
 _METRIC = ("weights",)
-_LIFECYCLE = ("judges",)
+_LIFECYCLE = ("judges", "fit_seconds")
 
 
 def data_keys() -> tuple[str, ...]:

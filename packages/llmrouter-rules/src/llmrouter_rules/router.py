@@ -69,7 +69,9 @@ class RulesRouter(Router):
         self._read_rules()
 
     def _read_rules(self) -> None:
-        settings = read_hyperparameters(Hyperparameters, self.cfg, self._where, strict=True)
+        # Other hyperparameters may be those of a router that is asked and shares the configuration.
+        strict = not _shares(self.cfg["hparam"])
+        settings = read_hyperparameters(Hyperparameters, self.cfg, self._where, strict=strict)
         timeout, told = float(settings.regex_timeout), settings.rules
         if not isinstance(told, list):
             raise self._error(["rules"], f"expected a list of rules, found {told!r}")
@@ -120,3 +122,12 @@ class RulesRouter(Router):
 
     def _error(self, keys: list[str], problem: str) -> ConfigError:
         return config_error(self._where, ["hparam", *keys], problem)
+
+
+def _shares(told: Any) -> bool:
+    """Return whether a target, anywhere in the rules, is a router without a configuration of its own."""
+    if isinstance(told, dict):
+        return (told.get("router") is not None and told.get("config") is None) or any(
+            map(_shares, told.values())
+        )
+    return isinstance(told, list) and any(map(_shares, told))

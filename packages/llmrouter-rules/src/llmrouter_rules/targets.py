@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.models.hyperparameters import shared_with
 from llmrouter.routing import ALLOWED, DecisionEngine, open_engine
 from llmrouter.spelling import unknown
 from llmrouter_rules.plugin import NAME
 
 KEYS = ("router", "config", "load_model_path")
+HYPERPARAMETERS = ("rules", "otherwise", "regex_timeout")
 
 
 class TargetError(LLMRouterError):
@@ -41,6 +43,7 @@ class ToRouter:
     Args:
         name: As `PluginRegistry.find` takes it.
         config: The configuration it is made with.
+        shared: Hyperparameters in that configuration that are the asking router's.
         load_model_path: What it learned; None: as its configuration says.
         llms: The LLMs it may choose.
     """
@@ -51,8 +54,10 @@ class ToRouter:
         config: str | os.PathLike[str],
         load_model_path: str | None,
         llms: Collection[str],
+        shared: Collection[str] = (),
     ) -> None:
         self.name = name
+        self._shared = frozenset(shared)
         self._config = config
         self._load_model_path = load_model_path
         self._llms = list(llms)
@@ -84,7 +89,10 @@ class ToRouter:
         if self._engine is None:
             from llmrouter.plugin_system import get_plugin_registry
 
-            self._engine = open_engine(get_plugin_registry(), self.name, self._config, self._load_model_path)
+            with shared_with(self._shared):
+                self._engine = open_engine(
+                    get_plugin_registry(), self.name, self._config, self._load_model_path
+                )
         return self._engine
 
 
@@ -117,7 +125,7 @@ def read_target(told: Any, source: Any, llms: Collection[str]) -> Target:
             raise TargetError(f"{NAME} cannot ask itself with the same configuration; name another config")
         if not isinstance(source, str | os.PathLike):
             raise TargetError("config: is missing; name the configuration of that router")
-        return ToRouter(told["router"], source, told.get("load_model_path"), llms)
+        return ToRouter(told["router"], source, told.get("load_model_path"), llms, HYPERPARAMETERS)
     path = Path(told["config"]).expanduser()
     if isinstance(source, str | os.PathLike) and not path.is_absolute():
         path = Path(source).parent / path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from pathlib import Path
 
@@ -17,31 +16,13 @@ from llmrouter_cli.progress import training_progress
 from llmrouter_cli.results import result_stream, show
 
 
-def device_of(told: str) -> str:
-    """Return the device that an option names.
+def _device(context: click.Context, parameter: click.Parameter, told: str) -> str:
+    from llmrouter.devices import device_of
 
-    Raises:
-        click.BadParameter: It is none, or not on this machine.
-    """
-    if told == "cpu":
-        return told
-    if not re.fullmatch(r"auto|mps|cuda(:\d+)?", told):
-        raise click.BadParameter(f"{told!r} is none; choose auto, cpu, cuda, cuda:N or mps")
     try:
-        import torch
-    except ImportError:
-        if told == "auto":
-            return "cpu"
-        raise click.BadParameter(f"{told!r} needs torch, which is not installed; choose cpu") from None
-    if told == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if told == "mps":
-        there = torch.backends.mps.is_available()
-    else:
-        there = int(told.partition(":")[2] or 0) < torch.cuda.device_count()
-    if not there:
-        raise click.BadParameter(f"this machine has no {told!r}; choose auto or cpu")
-    return told
+        return device_of(told)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -51,7 +32,7 @@ def device_of(told: str) -> str:
     "--device",
     default="cpu",
     show_default=True,
-    callback=lambda context, parameter, value: device_of(value),
+    callback=_device,
     help="Where to train: cpu, cuda, cuda:1 or mps, as torch names it; auto takes cuda if there is any.",
 )
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted training stopped.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import fields
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
@@ -14,6 +16,9 @@ T = TypeVar("T")
 
 # Routers that draw nothing may be given it too, as the conformance kit does.
 SEED = "seed"
+
+# Hyperparameters of a router with which the one that is made shares its configuration.
+_shared: ContextVar[frozenset[str]] = ContextVar("shared", default=frozenset())
 
 
 class Check(NamedTuple):
@@ -56,6 +61,16 @@ def one_of(choices: Collection[str]) -> Check:
     return Check(expected, lambda value: isinstance(value, str) and value in choices)
 
 
+@contextlib.contextmanager
+def shared_with(names: Collection[str]) -> Iterator[None]:
+    """Accept another router's hyperparameters of these names in what is read meanwhile: both share a file."""
+    token = _shared.set(frozenset(names))
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
 def read_hyperparameters(
     kind: type[T],
     cfg: Mapping[str, Any],
@@ -90,7 +105,7 @@ def read_hyperparameters(
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # a dataclass
     if strict:
         for name in given:
-            if name not in names and name != SEED:
+            if name not in names and name != SEED and name not in _shared.get():
                 raise config_error(source, ["hparam", str(name)], unknown(name, names))
     values = {name: given[name] for name in names if given.get(name) is not None}
     hints = get_type_hints(kind, include_extras=True)
