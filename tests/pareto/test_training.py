@@ -170,7 +170,7 @@ def test_rows_that_cannot_be_used(rows: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("hparam", "says"),
     [
-        ({"neighbors": 0}, "hparam.neighbors: expected a whole number from 1 to 10^12, found 0"),
+        ({"neighbors": 0}, "hparam.neighbors: expected a whole number from 1 to 10.12, found 0"),
         ({"folds": 1}, "a whole number from 2"),
         ({"seed": -1}, "a whole number from 0"),
         ({"weight_decay": 0}, "a number above 0"),

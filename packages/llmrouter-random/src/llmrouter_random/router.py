@@ -9,6 +9,7 @@ from typing import Any
 from llmrouter.config import config_error
 from llmrouter.models.hyperparameters import read_hyperparameters
 from llmrouter.models.router import Router
+from llmrouter.spelling import nearest
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Hyperparameters:
     weights: Any = None
 
 
+_NAMES = ("seed", "weights")
+
+
 class RandomRouter(Router):
     """Draws an LLM at random, uniformly or by weight, as its `Hyperparameters` say."""
 
@@ -31,7 +35,11 @@ class RandomRouter(Router):
 
     def __init__(self, yaml_path: str) -> None:
         super().__init__(yaml_path)
-        settings = read_hyperparameters(Hyperparameters, self.cfg, yaml_path, strict=True)
+        settings = read_hyperparameters(Hyperparameters, self.cfg, yaml_path)
+        # As a baseline it runs with other routers' configurations: only what is almost its own is a mistake.
+        for name in self.cfg["hparam"]:
+            if name not in _NAMES and (near := nearest(name, _NAMES)):
+                raise config_error(yaml_path, ["hparam", str(name)], f"is unknown; did you mean {near!r}?")
         weights = settings.weights or dict.fromkeys(self.llm_data, 1)
         if problem := self._problem(weights):
             raise config_error(yaml_path, ["hparam", "weights"], problem)
