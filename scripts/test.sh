@@ -49,7 +49,7 @@ for version in "${others[@]}"; do
     has "$version" || continue
     printf '\nPython %s, the part without torch\n' "$version"
     run "$version" "bare.py$version" -m "${marks:+$marks and }not (torch or llm or extras)" \
-        --ignore=tests/{docs,knn,lifecycle,pareto,seeds/test_routers_client.py} "$@"
+        --ignore=tests/{docs,faults,knn,lifecycle,pareto,seeds/test_routers_client.py} "$@"
     [[ $what == all ]] || break
 done
 if has "$main"; then

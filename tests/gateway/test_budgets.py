@@ -59,7 +59,7 @@ class Payer:
 Pay = Callable[..., Payer]
 
 
-@pytest.fixture(params=["file", "lifecycle"])
+@pytest.fixture(params=["file", pytest.param("lifecycle", marks=pytest.mark.extras)])
 def pay(request: pytest.FixtureRequest, serve: Serve, llm: Upstream, tmp_path: Path) -> Pay:
     """Return a function that starts a gateway with a key of some budget; both ways in which it is kept."""
     llm.received.clear()
