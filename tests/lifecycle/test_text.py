@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,7 @@ def test_a_row_that_was_stored_damaged_can_be_read(client: Client) -> None:
         ({HALF: [NUL]}, {f"half {REPLACED}": [f"nul {REPLACED}"]}),
         ("\\u0000 is no NUL, \N{GRINNING FACE} no half", "\\u0000 is no NUL, \N{GRINNING FACE} no half"),
         ([2**70, HALF, "\N{GRINNING FACE}"], [2**70, f"half {REPLACED}", "\N{GRINNING FACE}"]),
+        ([HALF, math.nan, {"a": (math.inf,)}], [f"half {REPLACED}", None, {"a": [None]}]),
         ({"a": 1.5, "b": [None, True]}, {"a": 1.5, "b": [None, True]}),
     ],
 )

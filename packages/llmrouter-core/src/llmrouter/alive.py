@@ -43,7 +43,7 @@ class Alive:
         if id == self.id:
             return True
         path = self._folder / id
-        # Whoever wrote the id, it is to name no other file.
+        # An id from elsewhere must not name another file.
         if not id.isalnum() or not path.exists():
             return False
         if fcntl is not None:

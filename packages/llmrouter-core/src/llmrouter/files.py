@@ -63,7 +63,7 @@ def read_file(path: str | os.PathLike[str], most: int = -1) -> bytes:
 def hold_files(held: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """Have `read_file` return these contents, by absolute path, in place of files; returns those before.
 
-    A process that has to start anew from a configuration that was good is told so what it held.
+    A process that restarts with a configuration that was accepted before gets its contents this way.
     """
     before, _Reading.held = _Reading.held, dict(held)
     return before
@@ -116,7 +116,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
             os.replace(stream.name, target)
-        except BaseException:
+        except BaseException:  # an interrupt too must not leave the file behind; it goes on
             os.unlink(stream.name)
             raise
     _sync_folder(target.parent)

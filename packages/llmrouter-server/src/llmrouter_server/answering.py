@@ -144,7 +144,7 @@ async def _answered(call: Call, address: Address, deadline: float) -> Response:
         call.release()
         call.request.entry.error = "upstream_refused"
         return Response(refusal.body, refusal.status)
-    except BaseException as error:
+    except BaseException as error:  # a cancelled call is settled too; it goes on
         if answer is not None:
             answer.close()
         if not call.sent or (answer is None and isinstance(error, Fault) and error.kind != "timeout"):

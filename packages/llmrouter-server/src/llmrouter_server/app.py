@@ -119,7 +119,7 @@ class Application:
                 response = error_response(error)
             except (ClientGone, asyncio.CancelledError):
                 raise
-            except Exception as error:
+            except Exception as error:  # a bug: the client gets a 500, the log the cause
                 away = unavailable(error)
                 if away is None:
                     logger.exception("%s %s failed", request.id, request.path, exc_info=error)

@@ -92,7 +92,7 @@ class Call:
             await self._take_turn(candidate.turns, deadline)
         try:
             await self._reserve(candidate)
-        except BaseException:
+        except BaseException:  # a cancelled request gives its turn back too
             self._end()
             raise
         self.attempts += 1

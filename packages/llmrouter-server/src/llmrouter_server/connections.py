@@ -121,7 +121,7 @@ class Connections:
                 ssl=_tls() if origin.tls else None,
                 server_hostname=origin.host if origin.tls else None,
             )
-        except BaseException:
+        except BaseException:  # a cancelled one must not leak its socket
             found.close()
             raise
         return connection
@@ -131,7 +131,7 @@ async def _reply(connection: Connection, request: bytes) -> Reply:
     reply = connection.send(request)
     try:
         await reply.begin()
-    except BaseException:
+    except BaseException:  # a cancelled one gives its connection up too
         reply.close()
         raise
     return reply

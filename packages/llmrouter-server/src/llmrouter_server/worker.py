@@ -334,12 +334,12 @@ def main() -> int:
 
 def _read_start() -> Start:
     """Read what the supervisor says first; it says no more until it is asked."""
-    parts: list[bytes] = []
-    while not parts or not parts[-1].endswith(b"\n"):
-        parts.append(os.read(0, 1 << 20))
-        if not parts[-1]:
+    told = bytearray()
+    while not told.endswith(b"\n"):
+        if not (part := os.read(0, 1 << 20)):
             raise LLMRouterError("the supervisor is gone")
-    return msgspec.json.decode(b"".join(parts), type=Start)
+        told += part
+    return msgspec.json.decode(told, type=Start)
 
 
 def _orphaned() -> None:

@@ -79,7 +79,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 def own_copy(value: T) -> T:
-    """Copy dicts and lists all the way down, so that whoever is given the copy cannot edit the original."""
+    """Copy dicts and lists all the way down, so that code given the copy cannot edit the original."""
     copied: Any = value
     if isinstance(value, dict):
         for item in value.values():

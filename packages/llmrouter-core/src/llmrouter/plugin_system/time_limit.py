@@ -114,7 +114,7 @@ def _run(future: Future[T], whose: str, function: Callable[..., T], arguments: t
     try:
         with plugin_code(whose):
             result = function(*arguments)
-    except BaseException as error:  # one of ours by now, for whoever waits for the result
+    except BaseException as error:  # one of ours by now; raised where the result is awaited
         if future.set_running_or_notify_cancel():
             future.set_exception(error)
     else:

@@ -6,6 +6,7 @@ What is written can always be read: what no database holds, halves of surrogate 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -33,8 +34,17 @@ def encode_json(value: Any) -> str:
         text = _encode(value).decode()
     except (ValueError, OverflowError):
         # Half a surrogate pair, or a number of more than 64 bits.
-        return _repaired(json.dumps(value))
+        return _repaired(json.dumps(_finite(value)))
     return _repaired(text) if "\\u0000" in text else text
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with None for NaN and infinities, as the quick encoder writes them."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def decode_json(text: str | bytes) -> Any:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from llmrouter.errors import LLMRouterError, describe
 from llmrouter.plugin_system.isolation import plugin_code
 from llmrouter.threads import DaemonPool
+from llmrouter_lifecycle.errors import StoreError
 from llmrouter_lifecycle.judges.create import create_judge
 from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.store.calls import Calls
@@ -288,7 +289,7 @@ class Runner:
                     if time.monotonic() - cleaned >= CLEANING:
                         self._jobs.delete_old_texts()
                         cleaned = time.monotonic()
-                except SQLAlchemyError as error:
+                except (SQLAlchemyError, StoreError) as error:
                     self._note_outage()
                     logger.warning("the database failed, no heartbeat: %s", reason_of(error))
                     # Soon, so that leases are renewed before others take the tasks over.
