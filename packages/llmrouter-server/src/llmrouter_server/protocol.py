@@ -31,6 +31,8 @@ _LINGER_SECONDS = 1.0
 # A client that ends its side so soon after a request may still wait for the answer; later it is gone.
 _HALF_CLOSED_SECONDS = 1.0
 _PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# A comment between two events, as a chunk.
+_STREAM_PROBE = b"3\r\n:\n\n\r\n"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -203,7 +205,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         cycle: Any = self.cycle
-        if not cycle.response_started and not self.pipeline and cycle.scope["http_version"] == "1.1":
+        if cycle.response_started:
+            # Only streams of events are chunked, and each event is written whole.
+            if cycle.chunked_encoding and not cycle.response_complete and not self.flow.write_paused:
+                self.transport.write(_STREAM_PROBE)
+        elif not self.pipeline and cycle.scope["http_version"] == "1.1":
             self.transport.write(_PROBE)
 
     def _wait_for_head(self) -> None:
