@@ -55,10 +55,11 @@ serving() {
         kill "$(cat "$SESSION/server.$port")" 2>/dev/null || :
         while (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.05; done
     fi
-    exec "$@" </dev/null >>"$SESSION/server.log" 2>&1 &
+    exec "$@" </dev/null >"$SESSION/server.$port.log" 2>&1 &
     echo $! >"$SESSION/server.$port"
-    until [ "$port" = 0 ] || (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-        kill -0 $! 2>/dev/null || { cat "$SESSION/server.log" >&2; return 1; }
+    # Each prints its address once it is ready.
+    until [ "$port" = 0 ] || grep -q http:// "$SESSION/server.$port.log"; do
+        kill -0 $! 2>/dev/null || { cat "$SESSION/server.$port.log" >&2; return 1; }
         sleep 0.05
     done
 }

@@ -379,10 +379,9 @@ class TestWorkers:
         for _ in range(20):
             # New connections, so that both get some.
             assert httpx.post(f"{process.url}/v1/chat/completions", json={"messages": MESSAGES}).is_success
-        time.sleep(0.6)
+        answers = 'llmrouter_answers_total{model="small",router="randomrouter"} 20.0'
         for _ in range(5):
-            text = httpx.get(f"{process.url}/metrics").text
-            assert 'llmrouter_answers_total{model="small",router="randomrouter"} 20.0' in text
+            wait_until(lambda: answers in httpx.get(f"{process.url}/metrics").text, 30)
 
     def test_one_that_dies_is_replaced_and_the_other_answers_meanwhile(self, process: Process) -> None:
         before = process.workers
