@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from llmrouter.completion.bounds import Wanted
 from llmrouter.errors import ConfigError
 from llmrouter_lifecycle import Client
 from llmrouter_lifecycle.home import Home
@@ -226,7 +227,9 @@ def test_a_commit_whose_answer_was_lost_is_not_paid_twice_but_a_call_made_twice_
     job, task = job_of(home), claimed(leases, "one")
     same = call(0)
     for _ in range(3):
-        home.calls.record(job, [same], {}, [(CallKey(1, "local/dear", "answer"), 0.5)], task)
+        home.calls.record(
+            job, [same], {}, [(CallKey(1, "local/dear", "answer"), Wanted(0.5, 0.5, 0.5))], task
+        )
     assert job_of(home).spent == 0.25
     with home.database.read() as connection:
         assert connection.scalars(select(reservations.c.usd)).all() == [0.5]
@@ -234,9 +237,9 @@ def test_a_commit_whose_answer_was_lost_is_not_paid_twice_but_a_call_made_twice_
     assert job_of(home).spent == 0.5
 
 
-def test_credits_of_a_lost_task_are_released(home: Home, found: Workers, clock: Clock) -> None:
+def test_what_a_lost_task_set_aside_is_charged_at_last(home: Home, found: Workers, clock: Clock) -> None:
     job, task = job_of(home), claimed(found.leases, "one")
-    home.calls.record(job, [], {}, [(CallKey(1, "local/dear", "answer"), 0.9)], task)
+    home.calls.record(job, [], {}, [(CallKey(1, "local/dear", "answer"), Wanted(0.9, 0.9, 0.9))], task)
 
     def held() -> int:
         with home.database.read() as connection:

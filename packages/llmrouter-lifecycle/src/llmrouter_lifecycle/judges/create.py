@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from llmrouter.models.judge import Judge, Judgement
@@ -86,15 +87,18 @@ def create_judge(
 
 
 async def judge_answer(
-    judge: Judge, request: Mapping[str, Any], response: Mapping[str, Any]
+    judge: Judge,
+    request: Mapping[str, Any],
+    response: Mapping[str, Any],
+    parameters: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Judgement, Asked]:
-    """Let a judge score an answer.
+    """Let a judge score an answer; `parameters` are those of the calls of an LLM that it asks.
 
     Raises:
         JudgementError: It gave no score that counts, or the LLM that it asks did not answer.
     """
     if isinstance(judge, RubricJudge):
-        return await judge.ask(request, response)
+        return await judge.ask(request, response, parameters)
     if isinstance(judge, ForeignJudge):
         judgement = await judge.judge(request, response)
     else:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from llmrouter.errors import CompletionError
@@ -23,7 +24,9 @@ from llmrouter_lifecycle.judges.extractors import (
 from llmrouter_lifecycle.judges.patterns import TimeLeft
 
 if TYPE_CHECKING:
+    from llmrouter.completion.bounds import Bound
     from llmrouter.completion.client import CompletionClient
+    from llmrouter_lifecycle.models import Models
 
 MODEL_TYPE = "rubric_judge"
 
@@ -80,8 +83,6 @@ class RubricJudge(Judge):
         self.min_score = float(self.spec["min_score"])
         self.max_score = float(self.spec["max_score"])
         self.model: str = self.spec["model"]
-        # Of its calls, such as a limit of the tokens that a budget pays for.
-        self.parameters: dict[str, Any] = {}
         self._client = client
         self._variables = VariableExtractor(self.spec["extract_variables"])
         self._judgement = JudgementExtractor(self.spec["extract_judgement"])
@@ -129,8 +130,28 @@ class RubricJudge(Judge):
         judgement, _ = asyncio.run(self.ask(request, response))
         return judgement
 
-    async def ask(self, request: Mapping[str, Any], response: Mapping[str, Any]) -> tuple[Judgement, Asked]:
+    def bound(self, models: Models, request: Mapping[str, Any], response: Mapping[str, Any]) -> Bound | None:
+        """Return what asking may use at most; None where that is unknown.
+
+        Raises:
+            JudgementError: As `prompt`.
+        """
+        messages = [{"role": "user", "content": self.prompt(request, response)}]
+        # It is asked once more where its answer lacks something.
+        return models.bound(self.model, {}, messages, times=2)
+
+    async def ask(
+        self,
+        request: Mapping[str, Any],
+        response: Mapping[str, Any],
+        parameters: Mapping[str, Any] = MappingProxyType({}),
+    ) -> tuple[Judgement, Asked]:
         """Ask the LLM, once more where a required field is missing in what it says.
+
+        Args:
+            request: The request.
+            response: The message that answers it.
+            parameters: Of the calls, such as a limit of the tokens that a budget pays for.
 
         Raises:
             JudgementError: As `score`; its `cost` is that of both.
@@ -142,7 +163,7 @@ class RubricJudge(Judge):
         asked = Asked()
         for again in (True, False):
             try:
-                completion, _ = await self._client.chat_async(self.model, prompt, **self.parameters)
+                completion, _ = await self._client.chat_async(self.model, prompt, **parameters)
             except CompletionError as error:
                 cost = None if error.sent else asked.cost
                 raise JudgementError(str(error), cost=cost, upstream_status=error.status) from error

@@ -139,16 +139,15 @@ def _evaluate(home: Home, caller: Caller, judge: Judge, body: Mapping[str, Any])
         return _told(judgement)
     bound = None
     if caller.budget_usd is not None:
-        # It is asked once more where its answer lacks something.
-        messages = [{"role": "user", "content": judge.prompt(request, response)}]
-        bound = home.models.bound(judge.model, {}, messages, times=2)
+        bound = judge.bound(home.models, request, response)
     wanted = None if bound is None else bound.wanted
     reservation = accounts.reserve(home.database, caller.account, wanted, sent=True)
     cost: float | None = None
+    parameters: dict[str, Any] = {}
     try:
         if reservation is not None and bound is not None:
-            judge.parameters = home.models.limited(judge.model, {}, bound, reservation.usd)
-        judgement, _ = asyncio.run(judge_answer(judge, request, response))
+            parameters = home.models.limited(judge.model, {}, bound, reservation.usd)
+        judgement, _ = asyncio.run(judge_answer(judge, request, response, parameters))
         cost = judgement.cost
     except JudgementError as error:
         cost = error.cost

@@ -7,13 +7,13 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Float, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Float, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from llmrouter.completion.bounds import Wanted
 from llmrouter_lifecycle.errors import BudgetExceededError
 from llmrouter_lifecycle.store.database import Database
-from llmrouter_lifecycle.store.schema import accounts, reservations
+from llmrouter_lifecycle.store.schema import accounts, jobs, reservations
 
 # Made once, for to make them takes as long as the database takes for them.
 _SPENT = select(accounts.c.spent).where(
@@ -26,7 +26,7 @@ _STANDING = select(_SPENT.scalar_subquery(), _HELD.scalar_subquery())
 _RESERVE = insert(reservations)
 _SENT = update(reservations).where(reservations.c.id == bindparam("reservation")).values(sent=1)
 _RELEASE = delete(reservations).where(reservations.c.id == bindparam("reservation"))
-# Those of jobs go with their worker.
+# Those of jobs belong to the claim of a task.
 _OWNED = reservations.c.job.is_(None)
 
 
@@ -168,6 +168,21 @@ def settle_the_dead(database: Database) -> int:
         for org, name, usd in connection.execute(charged.group_by(*who).order_by(*who)).all():
             pay(database, connection, Account(org, name), usd)
         return connection.execute(delete(reservations).where(theirs)).rowcount
+
+
+def charge(database: Database, connection: Connection, theirs: ColumnElement[bool]) -> None:
+    """Pay what is set aside for calls of jobs whose end nobody records, as part of a transaction.
+
+    Args:
+        database: Where the credits are kept.
+        connection: Of the transaction, which holds the lock of their jobs.
+        theirs: Which reservations.
+    """
+    columns = reservations.c.org, reservations.c.account, reservations.c.job, reservations.c.usd
+    gone = delete(reservations).where(reservations.c.job.is_not(None), theirs).returning(*columns)
+    for org, name, job, usd in sorted(connection.execute(gone).all()):
+        connection.execute(update(jobs).where(jobs.c.id == job).values(spent=jobs.c.spent + usd))
+        pay(database, connection, Account(org, name), usd)
 
 
 def _replace(

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from llmrouter.completion.bounds import Wanted
 from llmrouter_lifecycle.errors import BudgetExceededError
 from llmrouter_lifecycle.store import accounts
 from llmrouter_lifecycle.store.database import Database
@@ -34,7 +35,7 @@ class Call:
     Attributes:
         message: Of the LLM, as the chat protocol has it; of a judge, its ``reason``.
         score: The judge's.
-        cost: In USD; None where it is unknown.
+        cost: In USD; None where it is unknown, and all that was set aside is paid.
         error: Why it failed; None where it succeeded.
         error_status: HTTP status that the service answered with.
     """
@@ -55,12 +56,13 @@ class State:
     """How a job stands after calls were recorded.
 
     Attributes:
-        refused: Calls that may not be made yet, for credits that calls in flight may leave over.
+        granted: What was set aside for each call that may be made, in USD. The others have to wait for what
+            calls in flight may leave over.
     """
 
     running: bool
     stopped: dict[str, str]
-    refused: frozenset[CallKey] = frozenset()
+    granted: dict[CallKey, float] = field(default_factory=dict)
 
 
 class Calls:
@@ -83,9 +85,10 @@ class Calls:
         job: Job,
         ended: Sequence[Call],
         stopped: dict[str, str],
-        wanted: Sequence[tuple[CallKey, float]],
+        wanted: Sequence[tuple[CallKey, Wanted]],
         task: Task,
         seconds: float = 0.0,
+        unused: Sequence[CallKey] = (),
     ) -> State:
         """Record calls that ended, and set credits aside for those that are to begin.
 
@@ -93,9 +96,10 @@ class Calls:
             job: The job.
             ended: Calls that ended; what is recorded already stays as it is.
             stopped: LLMs not to be called any more, each with its reason.
-            wanted: Calls to begin, each with its expected cost in USD.
+            wanted: Calls to begin, each with what it may cost.
             task: The task that they belong to.
             seconds: How long the calls to begin may take.
+            unused: Calls for which credits were set aside, and which are not made.
 
         Raises:
             LeaseLostError: The task is another worker's; nothing was recorded.
@@ -110,6 +114,7 @@ class Calls:
                 changes["deadline"] = self._database.now(connection) + seconds
             hold(connection, task, **changes)
             self._insert(connection, job, ended)
+            self._release(connection, job, unused)
             row = connection.execute(
                 select(jobs.c.status, jobs.c.stopped, jobs.c.spent).where(jobs.c.id == job.id)
             ).first()
@@ -122,15 +127,15 @@ class Calls:
                 merged = row.stopped
             if row.status != RUNNING:
                 return State(False, merged)
-            refused = self._reserve(connection, job, row.spent, wanted, task)
-            running = refused is not None
-            return State(running, merged, refused or frozenset())
+            granted = self._reserve(connection, job, row.spent, wanted, task)
+            return State(False, merged) if granted is None else State(True, merged, granted)
 
     def _insert(self, connection: Connection, job: Job, ended: Sequence[Call]) -> None:
         if not ended:
             return
         done = failed = 0
         cost = 0.0
+        held = self._held(connection, job, ended)
         for call in ended:
             new = self._database.insert_missing(connection, calls, [_row(job, call)])
             done += new if call.key.kind == "judge" and call.error is None else 0
@@ -138,7 +143,7 @@ class Calls:
             # A call that was made twice was paid for twice; one that is only recorded twice, because the
             # answer to the first commit was lost, was not.
             if new or self._ended(connection, job, call.key) != call.ended:
-                cost += call.cost or 0.0
+                cost += held.get(call.key, 0.0) if call.cost is None else call.cost
         connection.execute(
             update(jobs)
             .where(jobs.c.id == job.id)
@@ -152,8 +157,19 @@ class Calls:
         if cost:
             self._database.lock(connection, "accounts", job.org, job.account)
             accounts.pay(self._database, connection, job.payer, cost)
-        if _limited(job):
-            ids = [_reservation(job, call.key) for call in ended]
+        self._release(connection, job, [call.key for call in ended])
+
+    def _held(self, connection: Connection, job: Job, ended: Sequence[Call]) -> dict[CallKey, float]:
+        """What was set aside for calls of unknown cost."""
+        ids = {_reservation(job, call.key): call.key for call in ended if call.cost is None}
+        if not ids or not job.limited:
+            return {}
+        query = select(reservations.c.id, reservations.c.usd).where(reservations.c.id.in_(ids))
+        return {ids[id]: usd for id, usd in connection.execute(query).all()}
+
+    def _release(self, connection: Connection, job: Job, keys: Sequence[CallKey]) -> None:
+        if keys and job.limited:
+            ids = [_reservation(job, key) for key in keys]
             connection.execute(delete(reservations).where(reservations.c.id.in_(ids)))
 
     def _ended(self, connection: Connection, job: Job, key: CallKey) -> float | None:
@@ -170,15 +186,14 @@ class Calls:
         connection: Connection,
         job: Job,
         spent: float,
-        wanted: Sequence[tuple[CallKey, float]],
+        wanted: Sequence[tuple[CallKey, Wanted]],
         task: Task,
-    ) -> frozenset[CallKey] | None:
-        """Set credits aside; returns what must wait, or None where the job ended for lack of credits."""
-        if not wanted or not _limited(job):
-            return frozenset()
+    ) -> dict[CallKey, float] | None:
+        """Set credits aside; returns how much for whom, or None where the job ended for lack of them."""
+        if not wanted or not job.limited:
+            return {key: most.usd for key, most in wanted}
         # Set aside already, if only the answer to that commit was lost.
-        ids = [_reservation(job, key) for key, _ in wanted]
-        connection.execute(delete(reservations).where(reservations.c.id.in_(ids)))
+        self._release(connection, job, [key for key, _ in wanted])
         lefts: list[tuple[str, float, float]] = []
         if (budget := job.options.get("budget_usd")) is not None:
             held = connection.scalar(select(func.sum(reservations.c.usd)).where(reservations.c.job == job.id))
@@ -187,39 +202,30 @@ class Calls:
             self._database.lock(connection, "accounts", job.org, job.account)
             paid, held = accounts.standing(connection, job.payer)
             lefts.append((f"the budget of {budget:g} USD of the key {job.account!r}", budget - paid, held))
-        refused = set()
-        rows: list[dict[str, Any]] = []
-        for key, usd in wanted:
+        granted: dict[CallKey, float] = {}
+        for key, most in wanted:
+            # A shorter answer is only asked for where nothing in flight may leave credits over.
+            usd = max(most.enough, min([most.usd, *(left for _, left, held in lefts if not held)]))
             if all(left - held >= usd for _, left, held in lefts):
                 lefts = [(what, left, held + usd) for what, left, held in lefts]
-                rows.append(
-                    {
-                        "id": _reservation(job, key),
-                        "org": job.org,
-                        "account": job.account,
-                        "job": job.id,
-                        "owner": task.claim,
-                        "usd": usd,
-                        "created": time.time(),
-                    }
-                )
+                granted[key] = usd
                 continue
-            # Calls in flight may cost less than expected; where none are, it will not get better.
             short = next((what for what, left, held in lefts if not held and left < usd), None)
             if short is not None:
                 error = BudgetExceededError(
-                    f"{short} does not suffice for what is left to do; raise it and retry the job"
+                    f"{short} does not suffice for what is left to do, where a call may cost {usd:.6g} USD; "
+                    "raise it and retry the job"
                 )
                 end_job(connection, job.id, FAILURE_WITHOUT_RETRY, str(error))
                 return None
-            refused.add(key)
-        if rows:
+        if granted:
+            who = {"org": job.org, "account": job.account, "job": job.id, "owner": task.claim}
+            rows = [
+                {**who, "id": _reservation(job, key), "usd": usd, "created": time.time()}
+                for key, usd in granted.items()
+            ]
             connection.execute(insert(reservations), rows)
-        return frozenset(refused)
-
-
-def _limited(job: Job) -> bool:
-    return job.options.get("budget_usd") is not None or job.payer.budget_usd is not None
+        return granted
 
 
 def _reservation(job: Job, key: CallKey) -> str:

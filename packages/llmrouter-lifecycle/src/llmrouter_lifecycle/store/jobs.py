@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from llmrouter_lifecycle.errors import ConflictError, ResourceNotFoundError
-from llmrouter_lifecycle.store.accounts import Account
+from llmrouter_lifecycle.store import accounts
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_lifecycle.store.encoding import canonical_json, encode_json
 from llmrouter_lifecycle.store.schema import calls, jobs, requests, reservations, tasks
@@ -72,9 +72,14 @@ class Job:
     fence: int = 0
 
     @property
-    def payer(self) -> Account:
+    def payer(self) -> accounts.Account:
         """Whose credits pay, and how many there are."""
-        return Account(self.org, self.account, self.options.get("account_budget_usd"))
+        return accounts.Account(self.org, self.account, self.options.get("account_budget_usd"))
+
+    @property
+    def limited(self) -> bool:
+        """Whether a budget limits what it spends."""
+        return self.options.get("budget_usd") is not None or self.payer.budget_usd is not None
 
 
 class Jobs:
@@ -183,7 +188,9 @@ class Jobs:
             job = self._get(connection, org, id)
             if job.status == RUNNING:
                 raise ConflictError(f"the job {id!r} runs; cancel it first")
-            for table in (tasks, calls, requests, reservations):
+            # Calls may be in flight if it was cancelled just now.
+            accounts.charge(self._database, connection, reservations.c.job == id)
+            for table in (tasks, calls, requests):
                 connection.execute(delete(table).where(table.c.job == id))
             connection.execute(delete(jobs).where(jobs.c.id == id))
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, String, and_, cast, delete, func, insert, not_, or_, select, update
 
 from llmrouter.errors import LLMRouterError
+from llmrouter_lifecycle.store import accounts
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_lifecycle.store.jobs import FAILURE, RUNNING, end_job
 from llmrouter_lifecycle.store.schema import jobs, reservations, tasks
@@ -100,7 +101,7 @@ class Leases:
             died = row["owner"] is not None and row["deadline"] is not None
             found = {name: row[name] for name in ("org", "job", "number", "kind", "first", "last")}
             task = Task(**found, worker=worker, fence=row["fence"], attempts=row["attempts"] + died)
-            connection.execute(delete(reservations).where(reservations.c.owner == task.claim))
+            accounts.charge(self._database, connection, reservations.c.owner == task.claim)
             if task.attempts >= ATTEMPTS:
                 end_job(connection, task.job, FAILURE, _gave_up(task, "its worker died or hung"))
                 connection.execute(update(tasks).where(_same(task)).values(owner=None, attempts=0))
@@ -162,11 +163,23 @@ class Leases:
         """
         with self._database.write() as connection:
             self._database.lock(connection, jobs.name, task.job)
+            accounts.charge(self._database, connection, reservations.c.owner == task.claim)
             failed = connection.scalar(select(tasks.c.attempts).where(_held(task)))
             last = failed is not None and failed + 1 >= ATTEMPTS
             _release(connection, task, attempts=0 if last or final else tasks.c.attempts + 1)
             if last or final:
                 end_job(connection, task.job, FAILURE, error if final else _gave_up(task, error))
+
+    def charge_the_dead(self, before: float) -> None:
+        """Charge what is set aside for calls of claims that ended, or expired before a time."""
+        live = select(_claim()).where(tasks.c.owner.is_not(None), tasks.c.lease_until >= before)
+        dead = reservations.c.job.is_not(None) & reservations.c.owner.not_in(live)
+        with self._database.read() as connection:
+            theirs = connection.scalars(select(reservations.c.job).where(dead).distinct()).all()
+        for job in theirs:
+            with self._database.write() as connection:
+                self._database.lock(connection, jobs.name, job)
+                accounts.charge(self._database, connection, dead & (reservations.c.job == job))
 
     def finish(self, task: Task) -> None:
         """Delete a task that is done; after the last one of a job comes its ``publish``.
@@ -232,24 +245,18 @@ def end_task(connection: Connection, task: Task) -> None:
     connection.execute(delete(reservations).where(reservations.c.owner == task.claim))
 
 
-def release_all(connection: Connection, worker: str) -> None:
-    """Leave all tasks of a worker that ends to others."""
+def release_all(database: Database, connection: Connection, worker: str) -> None:
+    """Leave all tasks of a worker that ends to others, and charge its calls in flight."""
     mine = tasks.c.owner == worker
-    connection.execute(delete(reservations).where(reservations.c.owner.in_(select(_claim()).where(mine))))
+    for job in sorted(connection.scalars(select(tasks.c.job).where(mine).distinct())):
+        database.lock(connection, jobs.name, job)
+    accounts.charge(database, connection, reservations.c.owner.in_(select(_claim()).where(mine)))
     connection.execute(update(tasks).where(mine).values(owner=None, lease_until=None, deadline=None))
 
 
 def expire_all(connection: Connection) -> None:
     """Let all leases expire, for no worker runs."""
     connection.execute(update(tasks).where(tasks.c.owner.is_not(None)).values(lease_until=0.0))
-
-
-def release_credits(connection: Connection, before: float) -> None:
-    """Release what was set aside for calls of claims that ended, or expired before a time."""
-    live = select(_claim()).where(tasks.c.owner.is_not(None), tasks.c.lease_until >= before)
-    connection.execute(
-        delete(reservations).where(reservations.c.job.is_not(None), reservations.c.owner.not_in(live))
-    )
 
 
 def _release(connection: Connection, task: Task, **values: Any) -> None:

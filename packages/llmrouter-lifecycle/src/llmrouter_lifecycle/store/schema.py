@@ -157,7 +157,7 @@ accounts = Table(
     Column("spent", Float, nullable=False, default=0.0),
 )
 
-# What calls in flight are expected to cost.
+# What calls in flight may cost.
 reservations = Table(
     "llmrouter_reservations",
     metadata,
@@ -168,7 +168,7 @@ reservations = Table(
     Column("owner", String(127), nullable=False),
     Column("usd", Float, nullable=False),
     Column("created", Float, nullable=False),
-    # Whether the call was sent, so that it is charged for if its process dies; not used for those of jobs.
+    # Whether the call was sent, so that it is charged for if its process dies; those of jobs always are.
     Column("sent", Integer, nullable=False, server_default="0"),
     Index("llmrouter_reservations_account", "org", "account"),
     Index("llmrouter_reservations_job", "job"),

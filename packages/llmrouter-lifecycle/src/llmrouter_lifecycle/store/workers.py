@@ -13,7 +13,6 @@ from llmrouter_lifecycle.store.leases import (
     Task,
     expire_all,
     release_all,
-    release_credits,
 )
 from llmrouter_lifecycle.store.schema import workers
 
@@ -53,14 +52,14 @@ class Workers:
             now = self._database.now(connection)
             row = {"id": worker, "program": self._program, "heartbeat": now}
             self._database.insert_missing(connection, workers, [row])
-            if alone:
-                release_credits(connection, now)
+        if alone:
+            self.leases.charge_the_dead(now)
 
     def remove(self, worker: str) -> None:
         """Remove a worker and release its tasks."""
         with self._database.write() as connection:
             connection.execute(delete(workers).where(workers.c.id == worker))
-            release_all(connection, worker)
+            release_all(self._database, connection, worker)
 
     def beat(self, worker: str, in_hand: Sequence[Task] = ()) -> list[Task]:
         """Renew a heartbeat and leases, and forget silent workers.
@@ -82,8 +81,8 @@ class Workers:
                 row = {"id": worker, "program": self._program, "heartbeat": now}
                 self._database.insert_missing(connection, workers, [row])
             connection.execute(delete(workers).where(workers.c.heartbeat < now - self._timeout))
-            # Later than leases expire: after the database was away, all holders renew theirs first.
-            release_credits(connection, now - self._timeout)
+        # Later than leases expire: after the database was away, all holders renew theirs first.
+        self.leases.charge_the_dead(now - self._timeout)
         return lost
 
     def alive(self) -> int:

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
+from llmrouter.completion.bounds import Wanted
 from llmrouter_lifecycle.store.calls import Call, CallKey, Calls
 from llmrouter_lifecycle.store.jobs import Job
 from llmrouter_lifecycle.store.leases import Task
@@ -18,9 +19,9 @@ PAUSE = 0.05
 
 class _Wanted(NamedTuple):
     key: CallKey
-    usd: float
+    most: Wanted
     seconds: float
-    granted: asyncio.Future[bool]
+    granted: asyncio.Future[float | None]
 
 
 _Ended = tuple[Call, "asyncio.Future[None]"]
@@ -36,6 +37,7 @@ class Recorder:
         persist: Runs what writes until the database answers.
 
     Attributes:
+        limited: Whether a budget limits what calls may cost.
         running: Whether the job still runs.
         stopped: LLMs that are not called any more, each with its reason.
     """
@@ -46,11 +48,12 @@ class Recorder:
         self._task = task
         self._persist = persist
         self._begun = False
-        self._limited = job.options.get("budget_usd") is not None or job.payer.budget_usd is not None
+        self.limited = job.limited
         self.running = True
         self.stopped: dict[str, str] = dict(job.stopped)
         self._ended: list[_Ended] = []
         self._wanted: list[_Wanted] = []
+        self._unused: list[CallKey] = []
         self._something = asyncio.Event()
 
     @contextlib.asynccontextmanager
@@ -68,26 +71,30 @@ class Recorder:
         """Whether a call is still to be made; answers of an LLM that was stopped meanwhile still count."""
         return self.running and (key.kind == "judge" or key.llm not in self.stopped)
 
-    async def begin(self, key: CallKey, usd: float | None, seconds: float) -> bool:
-        """Wait until there are credits for a call; returns whether it may be made.
+    async def begin(self, key: CallKey, most: Wanted, seconds: float) -> float | None:
+        """Wait until there are credits for a call; returns how many, or None where it may not be made.
 
         Args:
             key: The call.
-            usd: What it is expected to cost.
+            most: What it may cost.
             seconds: How long it may take.
         """
         while self.may_begin(key):
             # The first call of a task is declared, for who finds it left by a dead worker.
-            if not self._limited and self._begun:
-                return True
-            # A price that is unknown is refused with a budget before the job begins.
-            granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            self._wanted.append(_Wanted(key, usd or 0.0, seconds, granted))
+            if not self.limited and self._begun:
+                return most.usd
+            granted: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+            self._wanted.append(_Wanted(key, most, seconds, granted))
             self._something.set()
-            if await granted:
-                return self.may_begin(key)
-            await asyncio.sleep(PAUSE)
-        return False
+            usd = await granted
+            if usd is None:
+                await asyncio.sleep(PAUSE)
+            elif self.may_begin(key):
+                return usd
+            else:
+                self._unused.append(key)
+                self._something.set()
+        return None
 
     async def end(self, call: Call, stop: bool = False) -> None:
         """Record a call that ended; returns when that is committed.
@@ -109,18 +116,20 @@ class Recorder:
             self._something.clear()
             ended, self._ended = self._ended, []
             wanted, self._wanted = self._wanted, []
-            await self._commit(ended, wanted)
+            unused, self._unused = self._unused, []
+            await self._commit(ended, wanted, unused)
 
-    async def _commit(self, ended: list[_Ended], wanted: list[_Wanted]) -> None:
+    async def _commit(self, ended: list[_Ended], wanted: list[_Wanted], unused: list[CallKey]) -> None:
         try:
             state = await self._persist(
                 self._calls.record,
                 self._job,
                 [call for call, _ in ended],
                 dict(self.stopped),
-                [(call.key, call.usd) for call in wanted],
+                [(call.key, call.most) for call in wanted],
                 self._task,
                 max((call.seconds for call in wanted), default=0.0),
+                unused,
             )
         except Exception as error:  # the database's or ours: whoever waits is told
             futures: list[asyncio.Future[Any]] = [future for _, future in ended]
@@ -137,4 +146,4 @@ class Recorder:
                 committed.set_result(None)
         for call in wanted:
             if not call.granted.done():
-                call.granted.set_result(state.running and call.key not in state.refused)
+                call.granted.set_result(state.granted.get(call.key))

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from llmrouter.completion.bounds import Bound, Wanted
 from llmrouter.errors import CompletionError, ConfigError, LLMRouterError, describe
 from llmrouter.models.judge import Judge
 from llmrouter_lifecycle.errors import JudgementError
@@ -19,7 +20,6 @@ from llmrouter_lifecycle.judges.foreign import JudgeGivenUpError
 from llmrouter_lifecycle.judges.rubric import RubricJudge
 from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.store.calls import Call, CallKey
-from llmrouter_lifecycle.training.estimate import Estimator
 from llmrouter_lifecycle.training.in_hand import InHand, Limits
 from llmrouter_lifecycle.training.recorder import Recorder
 from llmrouter_lifecycle.training.requests import parameters_of
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 # Statuses after which further calls of the same LLM are useless.
 USELESS = frozenset({401, 403, 404})
 AHEAD = 16
+NOTHING = Wanted(0.0, 0.0, 0.0)
 
 
 class JudgeStoppedError(LLMRouterError):
@@ -87,7 +88,6 @@ class Shard:
         self._limits = limits
         self._requests = requests
         self._known = known
-        self._estimator = Estimator(models, judge)
         # Answers of each LLM under way or waiting for the judge: enough to keep the slots full, few enough
         # that answers are judged soon, and that a slow LLM keeps no other one waiting.
         self._ahead: dict[str, asyncio.Semaphore] = {}
@@ -126,30 +126,52 @@ class Shard:
         key = CallKey(index, llm, "answer")
         if not self._recorder.may_begin(key):
             return None
+        parameters = parameters_of(request)
         try:
             async with self._slots.of(llm):
                 seconds = self._limits.answer(llm)
-                if not await self._recorder.begin(key, self._estimator.answer(request, llm), seconds):
+                bound = self._bound(llm, parameters, request["messages"])
+                most = bound.wanted if bound is not None else NOTHING
+                if (usd := await self._recorder.begin(key, most, seconds)) is None:
                     return None
+                if bound is not None:
+                    parameters = self._models.limited(llm, parameters, bound, usd)
+                cut = usd < most.usd
                 with self._in_hand.step(seconds):
-                    call, useless = await self._call(key, request)
+                    call, useless = await self._call(key, request["messages"], parameters, cut)
                 await self._recorder.end(call, stop=useless)
                 return call
         except ConfigError as error:
             # As of a key that this worker was not given.
-            call = Call(key, error=describe(error))
+            call = Call(key, error=describe(error), cost=0.0)
             await self._recorder.end(call, stop=True)
             return call
 
-    async def _call(self, key: CallKey, request: dict[str, Any]) -> tuple[Call, bool]:
+    def _bound(self, llm: str, parameters: Mapping[str, Any], messages: list[Any]) -> Bound | None:
+        """Return what a call may use at most; None where no budget wants to know."""
+        if not self._recorder.limited:
+            return None
+        return _known(self._models.bound(llm, parameters, messages), llm)
+
+    async def _call(
+        self, key: CallKey, messages: list[Any], parameters: dict[str, Any], cut: bool
+    ) -> tuple[Call, bool]:
+        """Make a call; `cut` says that its answer must be shorter than it would be with more credits."""
         try:
-            completion, sent = await self._models.client.chat_async(
-                key.llm, request["messages"], **parameters_of(request)
-            )
+            completion, sent = await self._models.client.chat_async(key.llm, messages, **parameters)
         except CompletionError as error:
-            return Call(key, error=str(error), error_status=error.status), error.status in USELESS
+            cost = None if error.sent else 0.0
+            return (
+                Call(key, error=str(error), error_status=error.status, cost=cost),
+                error.status in USELESS,
+            )
         prompt_tokens, completion_tokens = _tokens(completion)
-        message = sent["choices"][0]["message"]
+        choice = sent["choices"][0]
+        if cut and choice.get("finish_reason") == "length":
+            # An answer that was cut off would be judged worse than the LLM is.
+            error_ = "the answer was cut off where the credits ended; raise the budget and retry the job"
+            return Call(key, error=error_, cost=completion.cost), False
+        message = choice["message"]
         kept = {name: message[name] for name in ("content", "tool_calls") if message.get(name)}
         return (
             Call(
@@ -167,12 +189,19 @@ class Shard:
         asks = self._judge.model if isinstance(self._judge, RubricJudge) else None
         async with self._slots.of(asks) if asks else contextlib.nullcontext():
             seconds = self._limits.judging(self._judge)
-            usd = self._estimator.judging(request) if asks else 0.0
-            if not await self._recorder.begin(key, usd, seconds):
-                return
+            bound: Bound | None = None
+            parameters: dict[str, Any] = {}
             try:
+                if isinstance(self._judge, RubricJudge) and self._recorder.limited:
+                    found = await asyncio.to_thread(self._judge.bound, self._models, request, answer)
+                    bound = _known(found, self._judge.model)
+                most = bound.wanted if bound is not None else NOTHING
+                if (usd := await self._recorder.begin(key, most, seconds)) is None:
+                    return
+                if asks is not None and bound is not None:
+                    parameters = self._models.limited(asks, {}, bound, usd)
                 with self._in_hand.step(seconds):
-                    judgement, asked = await judge_answer(self._judge, request, answer)
+                    judgement, asked = await judge_answer(self._judge, request, answer, parameters)
             except JudgementError as error:
                 call = Call(key, error=str(error), error_status=error.upstream_status, cost=error.cost)
                 if error.upstream_status in USELESS or isinstance(error, JudgeGivenUpError):
@@ -188,6 +217,16 @@ class Shard:
                     cost=judgement.cost,
                 )
             await self._recorder.end(call)
+
+
+def _known(bound: Bound | None, llm: str) -> Bound:
+    if bound is None:
+        raise ConfigError(
+            None,
+            "with a budget, and requests that hold more than text, it has to be known",
+            key=f"{llm}.context_window",
+        )
+    return bound
 
 
 def _tokens(completion: Completion) -> tuple[int | None, int | None]:
