@@ -175,6 +175,10 @@ def test_what_is_missing_is_said(invoke: Callable[..., Any], scored: list[str]) 
         ),
         ([{"query": "a", "model_name": "gpt-9", "performance": 1}], "holds outcomes of 'gpt-9', not among"),
         (rows()[::2], "holds no outcomes of 'large'"),
+        (
+            [{"query": "a", "model_name": "small", "performence": 1}],
+            ":1: 'performence' is unknown; did you mean 'performance'?",
+        ),
     ],
 )
 def test_data_that_cannot_serve_are_an_error_and_nothing_is_written(
@@ -184,7 +188,7 @@ def test_data_that_cannot_serve_are_an_error_and_nothing_is_written(
     before = sorted(os.listdir())
     done = invoke("evaluate", *scored, "--plot", "a.png", "--scores", "a.jsonl")
     assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("Error: test.jsonl: ")
+    assert done.err.startswith("Error: test.jsonl:")
     assert told in done.err
     assert sorted(os.listdir()) == before
 

@@ -382,7 +382,7 @@ class TestRows:
         assert [row["query"] for row in rows] == ["one", None, "raise", "café"]
         assert [row["id"] for row in rows] == ["a", None, "c", None]
         assert [str(row.get("line")) for row in rows] == ["None", "2", "3", "None"]
-        assert rows[1]["error"] == "has no 'query'"
+        assert rows[1]["error"] == "'quer' is unknown; did you mean 'query'?"
         assert rows[2]["error"].startswith("the router failed: KeyError: 'it broke'")
         assert "error" not in rows[0] or format == "csv"
 
@@ -427,6 +427,14 @@ class TestRows:
             (b"{}", "has no 'query'"),
             (b'{"query": null}', "'query' is null, not text"),
             (b'{"query": 5}', "'query' is a number, not text"),
+            (
+                b'{"query": "c", "allowed_llm": ["large"]}',
+                "'allowed_llm' is unknown; did you mean 'allowed_llms'?",
+            ),
+            (
+                b'{"query": "c", "cost_contraint": 0.1}',
+                "'cost_contraint' belongs inside 'routing_constraint'",
+            ),
         ],
     )
     def test_a_malformed_line_costs_one_row(

@@ -98,7 +98,7 @@ def test_other_keys_of_a_query_are_kept() -> None:
         ('"one"', "expected an object with the key 'query', found text"),
         ("null", "expected an object with the key 'query', found null"),
         ("{}", "has no 'query'"),
-        ('{"Query": "one"}', "has no 'query'"),
+        ('{"Query": "one"}', "'Query' is unknown; did you mean 'query'?"),
         ('{"query": null}', "'query' is null, not text"),
         ('{"query": 5}', "'query' is a number, not text"),
         ('{"query": ["one"]}', "'query' is a list, not text"),

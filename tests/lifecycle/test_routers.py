@@ -143,6 +143,8 @@ def test_a_constraint_that_nobody_meets_says_what_was_done(client: Client) -> No
         ({"quality_constraint": {}}, "quality_constraint"),
         ({"quality_constraint": {"numeric_value": 1, "model_name": "local/cheap"}}, "quality_constraint"),
         ({"price": 1}, "routing_constraint"),
+        ({"cost_contraint": {"numeric_value": 1}}, "did you mean 'cost_constraint'?"),
+        ({"cost_constraint": {"numericvalue": 1}}, "did you mean 'numeric_value'?"),
         ({}, "routing_constraint"),
         (3, "routing_constraint"),
     ],
@@ -151,7 +153,7 @@ def test_a_malformed_constraint_is_refused_before_anything_is_called(
     client: Client, upstream: Upstream, constraint: Any, param: str
 ) -> None:
     router = client.routers.create_router("r", "local/cheap")
-    with pytest.raises(InvalidParameterError, match=param):
+    with pytest.raises(InvalidParameterError, match=param.replace("?", r"\?")):
         client.routers.run(router, constraint, QUESTION)
     assert upstream.requests == []
 

@@ -41,7 +41,16 @@ def test_what_is_understood(told: Any, expected: Constraint) -> None:
     [
         ([], "routing_constraint", "expected an object"),
         ("cheap", "routing_constraint", "expected an object"),
-        ({"price": {"numeric_value": 1}}, "routing_constraint", "'price' is no constraint"),
+        (
+            {"price": {"numeric_value": 1}},
+            "routing_constraint",
+            "'price' is unknown; there are cost_constraint, quality_constraint",
+        ),
+        (
+            {"cost_contraint": {"numeric_value": 1}},
+            "routing_constraint",
+            "'cost_contraint' is unknown; did you mean 'cost_constraint'?",
+        ),
         (
             {"cost_constraint": {"numeric_value": 1}, "quality_constraint": {"numeric_value": 1}},
             "routing_constraint",

@@ -51,6 +51,58 @@ def test_a_decision_about_nothing_is_an_error(serve: Serve, fields: dict[str, An
     assert serve().post("/v1/route", **fields).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("fields", "param", "told"),
+    [
+        ({"query": "x", "allowed_llm": ["small"]}, "allowed_llm", "did you mean 'allowed_llms'?"),
+        ({"query": "x", "max_token": 5}, "max_token", "did you mean 'max_tokens'?"),
+        ({"query": "x", "modle": "small"}, "modle", "did you mean 'model'?"),
+        ({"qurey": "x"}, "qurey", "did you mean 'query'?"),
+        ({"query": "x", "routing_constrain": {}}, "routing_constrain", "did you mean 'routing_constraint'?"),
+        (
+            {"query": "x", "cost_contraint": {}},
+            "cost_contraint",
+            "inside 'routing_constraint', as 'cost_cons",
+        ),
+    ],
+)
+def test_a_misspelt_field_of_a_decision_names_what_was_meant(
+    serve: Serve, fields: dict[str, Any], param: str, told: str
+) -> None:
+    response = serve().post("/v1/route", **fields)
+    error = response.json()["error"]
+    assert (response.status_code, error["param"], error["code"]) == (400, param, "unknown_field")
+    assert told in error["message"]
+
+
+def test_other_fields_of_a_decision_are_the_clients_own(serve: Serve) -> None:
+    fields: dict[str, Any] = {
+        "query": "x",
+        "min_tokens": 1,
+        "temperature": 0,
+        "user": "u",
+        "topic": "t",
+        "task_id": 3,
+    }
+    assert serve().post("/v1/route", **fields).status_code == 200
+
+
+def test_a_field_of_a_decision_that_is_there_twice_is_an_error(serve: Serve) -> None:
+    response = serve().client.post(
+        "/v1/route", content=b'{"query": "x", "query": "y"}', headers={"content-type": "application/json"}
+    )
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "query")
+
+
+def test_a_decision_is_among_the_allowed_llms(serve: Serve) -> None:
+    running = serve()
+    for _ in range(8):
+        assert running.post("/v1/route", query="x", allowed_llms=["large"]).json()["model_name"] == "large"
+    response = running.post("/v1/route", query="x", allowed_llms=["nobody"])
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "no_suitable_candidate")
+    assert "the request does not allow it" in response.json()["error"]["message"]
+
+
 def test_the_process_is_healthy(serve: Serve) -> None:
     assert serve().client.get("/healthz").json() == {"status": "ok"}
 

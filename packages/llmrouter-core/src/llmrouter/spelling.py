@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-# Above this share of common letters two names are taken for one: it is that of a swapped pair in six letters.
+# Two names that share this much of their letters, in order, are taken for one.
 ALIKE = 0.8
 
 
 def nearest(name: object, known: Collection[str], alike: float = ALIKE) -> str | None:
     """Return the known name most like another one; None if none is alike.
 
-    Case, spaces, and whether words are joined by ``-`` or ``_``, make no difference.
+    Case, spaces, and whether words are joined by ``-`` or ``_``, make no difference. Names of the same
+    letters in another order are always alike.
 
     Args:
         name: The name as written.
@@ -21,7 +22,10 @@ def nearest(name: object, known: Collection[str], alike: float = ALIKE) -> str |
     from difflib import get_close_matches  # only mistakes need it
 
     plain = {_plain(one): one for one in known}
-    found = get_close_matches(_plain(str(name)), plain, n=1, cutoff=alike)
+    written = _plain(str(name))
+    found = get_close_matches(written, plain, n=1, cutoff=alike) or [
+        one for one in plain if len(one) == len(written) > 1 and sorted(one) == sorted(written)
+    ]
     return plain[found[0]] if found else None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.spelling import unknown
 
 COST = "cost_constraint"
 QUALITY = "quality_constraint"
@@ -63,8 +64,8 @@ class Constraint:
         if not isinstance(told, Mapping):
             raise ConstraintError(param, f"expected an object with {COST!r} or {QUALITY!r}, found {told!r}")
         given = {key: value for key, value in told.items() if value is not None}
-        if unknown := [key for key in given if key not in KINDS]:
-            raise ConstraintError(param, f"{unknown[0]!r} is no constraint; there are {' and '.join(KINDS)}")
+        if odd := [key for key in given if key not in KINDS]:
+            raise ConstraintError(param, f"{odd[0]!r} {unknown(odd[0], KINDS)}")
         if len(given) > 1:
             raise ConstraintError(param, f"{COST!r} and {QUALITY!r} exclude each other; keep one")
         for kind, value in given.items():

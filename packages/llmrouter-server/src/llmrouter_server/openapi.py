@@ -147,7 +147,10 @@ def _paths(with_keys: bool) -> dict[str, Any]:
         "/v1/chat/completions": post("Answer a conversation.", "ChatRequest", _ANSWER, True),
         "/v1/completions": post("Answer a prompt.", "TextRequest", _ANSWER, True),
         "/v1/route": post(
-            "Decide, and call nobody.", "RouteRequest", {"$ref": "#/components/schemas/Decision"}, False
+            "Return the routing decision without calling an LLM.",
+            "RouteRequest",
+            {"$ref": "#/components/schemas/Decision"},
+            False,
         ),
         "/v1/models": get(
             "List candidates and routers.",
@@ -243,7 +246,12 @@ def _schemas() -> dict[str, Any]:
         },
         "RouteRequest": {
             "type": "object",
-            "properties": {**_COMMON, "messages": _MESSAGES, "query": {"type": ["string", "null"]}},
+            "properties": {
+                **_COMMON,
+                "messages": _MESSAGES,
+                "query": {"type": ["string", "null"]},
+                "allowed_llms": {"type": ["array", "null"], "items": {"type": "string"}},
+            },
             "anyOf": [
                 {"required": ["messages"]},
                 {"required": ["query"], "properties": {"query": {"type": "string"}}},

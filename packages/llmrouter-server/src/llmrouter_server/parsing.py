@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -10,6 +10,7 @@ import msgspec
 
 from llmrouter.completion.bounds import MOST_ANSWERS
 from llmrouter.completion.usage import MOST_TOKENS
+from llmrouter.data.keys import QUERY_KEYS, misspelt
 from llmrouter_server.errors import GatewayError
 from llmrouter_server.unicode import has_lone_surrogate, repaired
 
@@ -73,6 +74,11 @@ class _Common(msgspec.Struct, kw_only=True):
         return 1
 
     @property
+    def allowed(self) -> Collection[str] | None:
+        """Names of the candidates that may be chosen; None: any."""
+        return None
+
+    @property
     def wants_usage(self) -> bool:
         """Whether a streamed answer is to tell its tokens."""
         return bool((self.stream_options or {}).get("include_usage"))
@@ -129,6 +135,7 @@ class RouteAsked(_Common, kw_only=True):
 
     messages: list[dict[str, Any]] | None = None
     query_text: str | None = msgspec.field(default=None, name="query")
+    allowed_llms: list[Name] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -141,6 +148,11 @@ class RouteAsked(_Common, kw_only=True):
     def conversation(self) -> Sequence[Mapping[str, Any]]:
         """The messages."""
         return self.messages or [{"role": "user", "content": self.query_text}]
+
+    @property
+    def allowed(self) -> Collection[str] | None:
+        """Names of the candidates that may be chosen; None: any."""
+        return self.allowed_llms
 
 
 # Each tells its text as ``conversation``, in the form of chat messages.
@@ -198,6 +210,25 @@ def parser_of(kind: type[T]) -> Callable[[bytes], T]:
     return parse
 
 
+_parse_fields = parser_of(Fields)
+_parse_route = parser_of(RouteAsked)
+_ROUTE_KEYS = QUERY_KEYS | {"model", "functions"}
+
+
+def parse_route(body: bytes) -> RouteAsked:
+    """Read a request for a decision.
+
+    Raises:
+        GatewayError: 400, it is malformed, or a field is misspelt or there twice.
+    """
+    fields = _parse_fields(body)
+    if found := misspelt(fields, _ROUTE_KEYS):
+        name, problem = found
+        raise GatewayError(400, f"The field {name!r} {problem}.", param=name, code="unknown_field")
+    _refuse_repeated(fields, body)
+    return _parse_route(body)
+
+
 # How msgspec calls what people call otherwise.
 _TERMS = (("`float` that's a multiple of 1.0", "a whole number"), ("float", "number"))
 
@@ -219,6 +250,11 @@ def client_fields(body: bytes) -> Fields:
         GatewayError: 400, a field is there twice, so that nobody can say which one counts.
     """
     fields = decode_fields(body)
+    _refuse_repeated(fields, body)
+    return fields
+
+
+def _refuse_repeated(fields: Fields, body: bytes) -> None:
     # Most clients send no spaces between fields: then nothing is missing if all bytes are there.
     if len(encode(fields)) != len(body):
         names: list[str] = []
@@ -227,7 +263,6 @@ def client_fields(body: bytes) -> Fields:
             raise GatewayError(
                 400, f"The field {repeated[0]!r} is there twice.", param=repeated[0], code="invalid_value"
             )
-    return fields
 
 
 class _Name(str):

@@ -85,6 +85,9 @@ class Demand:
     def problem(self, candidate: Candidate) -> str | None:
         """Return why a candidate cannot take the request; None where it can."""
         endpoint = candidate.endpoint
+        allowed = self._asked.allowed
+        if allowed is not None and candidate.name not in allowed:
+            return "the request does not allow it"
         if endpoint.features is not None:
             for feature in self.features:
                 if not endpoint.supports(feature):

@@ -16,11 +16,9 @@ from llmrouter_server.errors import GatewayError
 from llmrouter_server.gateway import AUTO
 from llmrouter_server.health import Health
 from llmrouter_server.metrics import GATHER_SECONDS
-from llmrouter_server.parsing import RouteAsked, encode, parser_of
+from llmrouter_server.parsing import encode, parse_route
 from llmrouter_server.requirements import Demand
 from llmrouter_server.routes import Route, Routes
-
-_parse_route = parser_of(RouteAsked)
 
 
 def gateway_routes(others: Iterable[Route] = ()) -> Routes:
@@ -43,9 +41,9 @@ def gateway_routes(others: Iterable[Route] = ()) -> Routes:
 
 
 async def route(request: Request) -> Response:
-    """Decide, and call nobody."""
+    """Return the routing decision without calling an LLM."""
     body = await request.json_body()
-    asked = _parse_route(body)
+    asked = parse_route(body)
     priced = request.key is not None and request.key.budget_usd is not None
     choice = await choose(request, asked, Demand(asked, len(body), priced))
     if choice.decision is None:

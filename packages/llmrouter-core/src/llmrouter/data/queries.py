@@ -13,6 +13,7 @@ import msgspec
 
 from llmrouter.completion.messages import query_of
 from llmrouter.data.formats import BYTE_ORDER_MARK, plain_stream
+from llmrouter.data.keys import problem_of_keys
 from llmrouter.data.rows import MALFORMED, decode_row, json_values, kind, parse_json
 from llmrouter.errors import DataError
 
@@ -172,6 +173,8 @@ def _object(number: int, line: bytes) -> QueryRow:
 def _checked(number: int, row: Any) -> QueryRow:
     if not isinstance(row, dict):
         return QueryRow(number, None, f"expected an object with the key 'query', found {kind(row)}")
+    if problem := problem_of_keys(row):
+        return QueryRow(number, None, problem)
     if "query" not in row and (text := text_of_messages(row)) is not None:
         row = {"query": text, **row}
     query = row.get("query")

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
+from llmrouter.data.keys import ROUTING_KEYS, problem_of_keys
 from llmrouter.data.queries import text_of_messages
 from llmrouter.data.rows import kind, numbered_rows, row_error
 from llmrouter.errors import DataError
@@ -106,6 +107,8 @@ def read_routing_data(path: Path, scale: tuple[float, float] = SCALE) -> Routing
 
 
 def _problem_of(row: dict[str, Any], scale: tuple[float, float]) -> str | None:
+    if problem := problem_of_keys(row, ROUTING_KEYS):
+        return problem
     if "query" not in row and (text := text_of_messages(row)) is not None:
         row["query"] = text
     if not isinstance(row.get("query"), str):
