@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import os
 import pickle
+import re
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -238,6 +241,21 @@ def test_a_zip_that_is_no_torch_file(inside: dict[str, str]) -> None:
 @pytest.mark.parametrize("kept", [1, 5, 9, 30, 100, 150, -1])
 def test_a_truncated_file(form: str, kept: int) -> None:
     error_in(FORMATS[form]()[:kept])
+
+
+def test_what_claims_to_hold_more_than_it_does_is_refused_unread() -> None:
+    header = {"a": {"dtype": "F32", "shape": [125_000_000], "data_offsets": [0, 500_000_000]}}
+    text = json.dumps(header).encode()
+    assert "is damaged" in str(error_in(len(text).to_bytes(8, "little") + text + bytes(1000)))
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(torch_bytes())) as plain,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name in plain.namelist():
+            archive.writestr(name, bytes(50_000_000) if "/data/" in name else plain.read(name))
+    error = error_in(packed.getvalue())
+    assert re.fullmatch(r"is damaged: its \d+ bytes claim to hold \d+", error.problem)
 
 
 @pytest.mark.parametrize("extra", [b"\0", b"more" * 9])

@@ -97,6 +97,17 @@ def test_an_llm_of_unknown_cost_counts_as_the_dearest(trained: Trained) -> None:
     assert told["expected_costs"] == {"botanist": None, "sailor": pytest.approx(1.0)}
 
 
+def test_a_trade_off_without_any_cost_is_an_error_at_the_start(
+    trained: Trained, configured: Configured
+) -> None:
+    told = r"config.yaml:\d+: hparam.trade_off: the cost of every LLM is unknown; give a cost in USD"
+    with pytest.raises(ConfigError, match=told):
+        trained(trade_off=2)
+    path = trained().cfg["model_path"]["save_model_path"]
+    with pytest.raises(ConfigError, match=told):
+        KnnRouter(str(configured(trade_off=2))).load_router(path)
+
+
 @pytest.mark.parametrize(("costs", "first"), [({"b": 0.1, "a": 0.2}, "b"), ({"b": 0.1, "a": 0.1}, "a")])
 def test_of_equals_the_cheaper_is_taken_then_by_name(
     trained: Trained, costs: dict[str, float], first: str

@@ -92,6 +92,16 @@ def test_a_checkpoint_that_does_not_fit(small: bytes, header: dict[str, Any], sa
         read(changed(small, **header))
 
 
+@pytest.mark.parametrize("size", [10**8, 10**15, 10**30])
+def test_a_size_that_no_memory_holds(learned: bytes, size: int) -> None:
+    _, header = parts(learned)
+    assert header["predictor"]["kept"] is not None
+    for key in ("dim", "kept", "components", "memory", "llms"):
+        # The encoder knows how many features there are: nothing is made to the size that the header claims.
+        with pytest.raises(CheckpointError, match="is damaged"):
+            read(changed(learned, predictor={**header["predictor"], key: size}))
+
+
 def test_weights_that_are_no_numbers(small: bytes) -> None:
     from llmrouter.models.checkpoint import pack_checkpoint
 

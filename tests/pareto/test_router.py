@@ -225,3 +225,66 @@ def test_fifty_llms() -> None:
     result = remade(learned, candidates, quality_constraint=0.7).route_single(HARD)
     assert len(result["scores"]) == 50
     assert result["model_name"] == "llm01"
+
+
+UNPRICED: dict[str, dict[str, Any]] = {"small": {"cost": 1}, "large": {"cost": 9}}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "hparam", "says"),
+    [
+        (UNPRICED, {"cost_constraint": 0.001}, "cost_constraint: the cost of every LLM is unknown"),
+        (UNPRICED, {"cost_constraint": 0}, "cost_constraint: the cost of every LLM is unknown"),
+        (UNPRICED, {"cost_constraint": "small"}, "cost_constraint: the cost of small is unknown"),
+        (UNPRICED, {"trade_off": 5}, "trade_off: the cost of every LLM is unknown; give input_price"),
+        ({**CANDIDATES, "large": {}}, {"cost_constraint": "large"}, "cost_constraint: the cost of large is"),
+        # A price of an LLM that may not be chosen is of no use.
+        ({"large": {}, "new": CANDIDATES["small"]}, {"trade_off": 5}, "the cost of every LLM is unknown"),
+    ],
+)
+def test_a_cost_that_nobody_knows_is_an_error_at_the_start(
+    learned: bytes, candidates: Any, hparam: Any, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"hparam.*{says}"):
+        remade(learned, candidates, **hparam)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "hparam"),
+    [
+        (UNPRICED, {}),
+        (UNPRICED, {"trade_off": 0}),
+        (UNPRICED, {"quality_constraint": 0.5}),
+        (UNPRICED, {"quality_constraint": "small"}),
+        ({**CANDIDATES, "large": {}}, {"cost_constraint": 0.001}),
+        ({**CANDIDATES, "large": {}}, {"cost_constraint": "small"}),
+        ({**CANDIDATES, "large": {}}, {"trade_off": 5}),
+    ],
+)
+def test_one_known_cost_is_enough(learned: bytes, candidates: Any, hparam: Any) -> None:
+    assert remade(learned, candidates, **hparam).route_single(EASY)["model_name"] in candidates
+
+
+def test_what_a_query_asks_of_unknown_costs_is_answered_with_the_reason(learned: bytes) -> None:
+    result = remade(learned, UNPRICED).route_single({**EASY, **cost(0.001)})
+    assert (result["constraint_met"], result["fallback"]) == (False, True)
+    assert result["fallback_reason"].endswith("no cost is known; took the highest expected quality")
+
+
+def test_training_says_so_before_it_begins(project: Callable[..., str]) -> None:
+    from llmrouter_pareto import ParetoRouter
+    from llmrouter_pareto.trainer import ParetoTrainer
+
+    path = project(candidates=UNPRICED, cost_constraint=0.001)
+    router = ParetoRouter(path)
+    trainer = ParetoTrainer(router, router.cfg)
+    trainer.report = lambda *told: pytest.fail("it began")
+    with pytest.raises(ConfigError, match=rf"{path}:\d+: hparam.cost_constraint: the cost of every LLM"):
+        trainer.train()
+    # Costs that the rows tell are known without a price.
+    rows = [{**row, "cost": 0.001} for row in outcomes(texts(120))]
+    for row in rows:
+        del row["prompt_tokens"], row["completion_tokens"]
+    router = ParetoRouter(project(rows, UNPRICED, cost_constraint=0.01))
+    ParetoTrainer(router, router.cfg).train()
+    assert router.route_single(EASY)["constraint_met"] is True

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 import llmrouter
+from llmrouter.config import config_error
 from llmrouter.encoders import create_encoder
-from llmrouter.encoders.base import Encoder
+from llmrouter.encoders.base import Encoder, Floats
 from llmrouter.encoders.cache import cached
 from llmrouter.encoders.queries import encode_queries
 from llmrouter.errors import CheckpointError, LLMRouterError
@@ -144,10 +145,33 @@ class KnnRouter(Router):
         self.take_over(memory, encoder, trained)
 
     def take_over(self, memory: Memory, encoder: Encoder | None, trained: dict[str, Any]) -> None:
-        """Become trained; the arguments are as the attributes."""
+        """Become trained; the arguments are as the attributes.
+
+        Raises:
+            ConfigError: As `check_costs`.
+        """
+        self.check_costs(memory.llms, memory.cost)
         self.memory, self.encoder, self.trained = memory, encoder, trained
         if unknown := [name for name in self.llm_data if name not in memory.llms]:
             logger.warning("%s cannot be chosen: %s was not trained on them", ", ".join(unknown), NAME)
+
+    def check_costs(self, llms: Sequence[str], cost: Floats) -> None:
+        """Check that a cost is known if the configuration trades quality for it.
+
+        Args:
+            llms: Names of m LLMs.
+            cost: What they cost in USD, (r, m), NaN where unknown.
+
+        Raises:
+            ConfigError: No candidate's cost is known.
+        """
+        candidates = [number for number, name in enumerate(llms) if name in self.llm_data]
+        if self.settings.trade_off and np.isnan(cost[:, candidates]).all():
+            raise config_error(
+                self.source,
+                ["hparam", "trade_off"],
+                "the cost of every LLM is unknown; give a cost in USD in the routing data",
+            )
 
     def _check_trained(self) -> Memory:
         if self.memory is None:

@@ -23,12 +23,14 @@ class KnnTrainer(BaseTrainer):
         """Train the router and save it to ``model_path.save_model_path``.
 
         Raises:
-            ConfigError: There is no path to save to, or no routing data.
+            ConfigError: There is no path to save to or no routing data, or no cost is known and the
+                configuration needs one.
             DataError: The routing data do not tell what training needs.
         """
         router = self.router
         path, rows = self.save_path(), self.routing_data()
         examples = examples_from(rows, router.llm_data)
+        router.check_costs(examples.llms, examples.cost)
         encoder = router.make_encoder()
         if encoder is not None:
             encoder.fit([row["query"] for row in examples.rows])

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from llmrouter.completion.prices import Price, price_of
+from llmrouter.config import config_error
+from llmrouter_pareto.constraints import COST, MODEL
 from llmrouter_pareto.examples import Array, Examples
+from llmrouter_pareto.hyperparameters import Hyperparameters
 
 TOKENS = "tokens"
 USD = "usd"
@@ -97,6 +100,13 @@ class Costs:
                 costs[:, number] = (estimated * ratio * price.input + answer * price.output) / 1e6
         return costs
 
+    def unknown(self, prices: Sequence[Price | None]) -> list[bool]:
+        """Tell of which LLMs no cost can be expected, at the price of each."""
+        return [
+            unit is None or (unit == TOKENS and price is None)
+            for unit, price in zip(self.units, prices, strict=True)
+        ]
+
     def actual(self, examples: Examples, prices: Sequence[Price | None]) -> Array:
         """Return the costs that the examples tell, (n, m): by tokens and price, else as observed."""
         costs: Array = examples.usd.copy()
@@ -109,6 +119,39 @@ class Costs:
                 prompt = np.where(np.isnan(prompt), examples.estimated * ratio, prompt)
                 costs[:, number] = (prompt * price.input + examples.answer[:, number] * price.output) / 1e6
         return costs
+
+
+def check_costs(
+    settings: Hyperparameters,
+    costs: Costs,
+    llms: Sequence[str],
+    candidates: Mapping[str, Mapping[str, Any]],
+    source: object,
+) -> None:
+    """Check that a cost is known where the configuration goes by costs.
+
+    Args:
+        settings: What it asks for.
+        costs: How the costs of the LLMs are predicted.
+        llms: Their names.
+        candidates: The LLMs that may be chosen, with their prices as they are now.
+        source: Where the configuration was read, for errors.
+
+    Raises:
+        ConfigError: No candidate's cost is known, or not that of the LLM that sets the limit.
+    """
+    limit = settings.cost_constraint
+    key = COST if limit is not None else "trade_off" if settings.trade_off else None
+    named = limit.get(MODEL) if isinstance(limit, Mapping) else limit if isinstance(limit, str) else None
+    unknown = dict(zip(llms, costs.unknown(prices_of(candidates, llms)), strict=True))
+    needed = [unknown[name] for name in ([named] if named else candidates) if name in unknown]
+    if key is not None and needed and all(needed):
+        raise config_error(
+            source,
+            ["hparam", key],
+            f"the cost of {named or 'every LLM'} is unknown; give input_price and output_price in llm_data "
+            "and the tokens of answers in the routing data, or a cost in USD there",
+        )
 
 
 def prices_of(candidates: Mapping[str, Mapping[str, Any]], llms: Sequence[str]) -> list[Price | None]:

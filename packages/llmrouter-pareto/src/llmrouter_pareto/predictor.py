@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ CHANCE = 20
 PRIOR = 1
 # Queries that are compared with all that are remembered at a time; bounds the memory this takes.
 AT_ONCE = 512
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,24 @@ class Shape:
         own_share: The same for how an LLM differs from that mean.
     """
 
-    llms: int
-    dim: int
-    kept: int | None
-    components: int
-    memory: int
-    neighbors: int
-    cost_neighbors: int
+    llms: Count
+    dim: Count
+    kept: Count | None
+    components: Count
+    memory: Count
+    neighbors: Count
+    cost_neighbors: Count
     common_share: float = 0.5
     own_share: float = 0.5
+
+    @classmethod
+    def from_json(cls, told: Any) -> Shape:
+        """Read again what `to_json` gave.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        return msgspec.convert(told, cls)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""

@@ -27,7 +27,7 @@ from llmrouter.models.meta_router import MetaRouter
 from llmrouter.routing import ALLOWED
 from llmrouter_pareto.calibration import Calibration
 from llmrouter_pareto.constraints import KEY, KINDS, Choice, Constraint, ConstraintError, choose
-from llmrouter_pareto.costs import Costs, prices_of, weights_of
+from llmrouter_pareto.costs import Costs, check_costs, prices_of, weights_of
 from llmrouter_pareto.examples import Array
 from llmrouter_pareto.hyperparameters import Hyperparameters
 from llmrouter_pareto.plugin import NAME
@@ -215,12 +215,17 @@ class ParetoRouter(MetaRouter):
 
         Raises:
             CheckpointError: As `load_router`.
+            ConfigError: As `take_over`.
         """
         check_header(header, path, NAME, FORMAT, PACKAGE)
         try:
             encoder = restored_encoder(tensors, header["encoder"], path)
+            shape = Shape.from_json(header["predictor"])
+            # Nothing in the file bounds what a table of all sparse features takes.
+            if shape.kept is not None and (encoder is None or encoder.dim != shape.dim):
+                raise ValueError("its features are not those of its encoder")
             with torch.device("meta"):  # whatever size the file claims
-                model = Predictor(Shape(**header["predictor"]))
+                model = Predictor(shape)
             model.load_state_dict(named_under(tensors, "predictor."), assign=True)
             model.prepare()
             costs, calibration = (
@@ -259,8 +264,10 @@ class ParetoRouter(MetaRouter):
         """Become trained; the arguments are as the attributes, ``llms`` those that the model predicts.
 
         Raises:
-            ConfigError: A constraint of the configuration names an LLM of which training did not tell.
+            ConfigError: A constraint of the configuration names an LLM that the model does not predict, or
+                goes by costs of which none is known.
         """
+        check_costs(self.settings, costs, llms, self.llm_data, self.source)
         self.model = model
         self.encoder, self.costs, self.calibration = encoder, costs, calibration
         self.trained, self.summary = trained, summary

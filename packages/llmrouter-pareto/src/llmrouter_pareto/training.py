@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from llmrouter_pareto.costs import prices_of
+from llmrouter_pareto.costs import Costs, check_costs, prices_of
 from llmrouter_pareto.examples import examples_from
 from llmrouter_pareto.fitting import Report, fit
 from llmrouter_pareto.router import ParetoRouter
@@ -43,6 +43,8 @@ def train(
 def learn(router: ParetoRouter, rows: Iterable[Mapping[str, Any]], report: Report) -> None:
     """Train a router in place; arguments and errors as `train`."""
     examples = examples_from(rows, router.llm_data)
+    # Training is in vain if the router cannot choose as the configuration says.
+    check_costs(router.settings, Costs.fit(examples), examples.llms, router.llm_data, router.source)
     encoder = router.make_encoder()
     if encoder is not None:
         encoder.fit(examples.queries)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,10 +84,16 @@ def unpack_checkpoint(
         )
     try:
         if raw.startswith(b"PK"):
+            # What torch writes is not compressed; what unpacks to more than it is would fill the memory.
+            with zipfile.ZipFile(io.BytesIO(raw)) as packed:
+                if (size := sum(part.file_size for part in packed.infolist())) > len(raw):
+                    raise CheckpointError(path, f"is damaged: its {len(raw)} bytes claim to hold {size}")
             # As a stream, for torch tells safetensors by the suffix.
             state = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
         else:
             state = safetensors.load(raw)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             path, "holds more than tensors, which is not loaded, for it could run code"
