@@ -187,6 +187,38 @@ def test_extras_that_are_missing(invoke: Callable[..., Any], monkeypatch: pytest
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LLMROUTER_CONFG", "LLMROUTER_CONFIG"),
+        ("LLMROUTER_PLUGIN", "LLMROUTER_PLUGINS"),
+        ("LLMROUTER_BLOCKED_PLUGINS", "LLMROUTER_BLOCK_PLUGINS"),
+        ("LLMROUTER_APIKEY", "LLMROUTER_API_KEY"),
+        ("llmrouter_lifecycle", "LLMROUTER_LIFECYCLE"),
+        ("LLM_ROUTER_CONFIG", "LLMROUTER_CONFIG"),
+        ("LLMROUTE_PLUGINS", "LLMROUTER_PLUGINS"),
+    ],
+)
+def test_a_misspelt_variable_is_a_warning_with_what_was_meant(
+    invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, SECRET)
+    done = invoke("doctor")
+    assert ("warning", f"{name} is unknown; did you mean {meant}?") in findings(done, "environment")
+    assert (done.status, SECRET in done.out + done.err) == (0, False)
+
+
+def test_other_variables_are_somebody_elses(
+    invoke: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMROUTER_LIFECYCLE", "life.db")
+    monkeypatch.setenv("LLM_MODEL", "x")
+    monkeypatch.setenv("LLMROUTER_SMELL", "x")
+    found = findings(invoke("doctor"), "environment")
+    assert [status for status, _ in found] == ["ok", "note"]
+    assert found[1][1].startswith("LLMROUTER_SMELL is not read by llmrouter; there are LLMROUTER_PLUGINS, ")
+
+
 class TestKeys:
     def test_none(self, invoke: Callable[..., Any]) -> None:
         assert findings(invoke("doctor"), "keys") == [("note", "none is set")]

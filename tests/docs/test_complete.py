@@ -16,6 +16,7 @@ import pytest
 
 from llmrouter import hookspecs
 from llmrouter_cli.app import App, cli
+from llmrouter_cli.commands.doctor import VARIABLES
 from tests.docs.keys import (
     HYPERPARAMETERS,
     ROUTERS,
@@ -222,6 +223,10 @@ def test_every_hyperparameter_is_documented_with_its_router(name: str) -> None:
 def test_every_variable_is_documented() -> None:
     assert len(variables()) >= 9
     assert not untold(variables())
+
+
+def test_the_doctor_knows_every_variable() -> None:
+    assert set(VARIABLES) == {name for name in variables() if name.startswith("LLMROUTER_")}
 
 
 def test_a_key_or_variable_that_nothing_tells_would_be_missed() -> None:

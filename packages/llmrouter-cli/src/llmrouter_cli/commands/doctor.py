@@ -17,12 +17,29 @@ from llmrouter.plugin_system import PluginRegistry
 from llmrouter.plugin_system.directories import VARIABLE
 from llmrouter.plugin_system.metadata import installed_version, missing_extras
 from llmrouter.plugin_system.selection import BLOCK_VARIABLE, LOAD_VARIABLE
+from llmrouter.spelling import nearest
 from llmrouter_cli.app import App, debug_option, pass_app
 from llmrouter_cli.commands.plugins import taken_commands
 from llmrouter_cli.options import json_option
 from llmrouter_cli.results import show
 
 SLOW_MS = 50
+
+PREFIX = "LLMROUTER_"
+# What our packages read; a test compares it with their code.
+VARIABLES = tuple(
+    f"{PREFIX}{name}"
+    for name in (
+        "PLUGINS",
+        "LOAD_PLUGINS",
+        "BLOCK_PLUGINS",
+        "TRACE_PLUGINS",
+        "CONFIG",
+        "LIFECYCLE",
+        "API_KEY",
+        "LONGFORMER",
+    )
+)
 
 
 class Finding(NamedTuple):
@@ -59,6 +76,23 @@ def _environment() -> Iterator[Finding]:
     for variable in (VARIABLE, LOAD_VARIABLE, BLOCK_VARIABLE):
         if variable in os.environ:
             yield Finding("environment", "note", f"{variable}={os.environ[variable]}")
+    yield from _misspelt(os.environ)
+
+
+def _misspelt(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Find the variables that nothing reads; a value may be a key, and is never shown."""
+    known = [name.removeprefix(PREFIX) for name in VARIABLES]
+    for name in sorted(environ):
+        if name in VARIABLES or not name.upper().startswith("LLM"):
+            continue
+        ours = name.upper().startswith(PREFIX)
+        near = nearest(name[len(PREFIX) :], known, 0.6) if ours else nearest(name, VARIABLES, 0.9)
+        if near is not None:
+            meant = PREFIX + near.removeprefix(PREFIX)
+            yield Finding("environment", "warning", f"{name} is unknown; did you mean {meant}?")
+        elif ours:
+            detail = f"{name} is not read by llmrouter; there are {', '.join(VARIABLES)}"
+            yield Finding("environment", "note", detail)
 
 
 def _packages() -> Iterator[Finding]:
