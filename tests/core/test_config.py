@@ -226,6 +226,12 @@ def test_an_error_without_a_file_names_the_configuration(source: Any) -> None:
         ("gateway:\n  max_attempt: 3\n", ":2: gateway.max_attempt: is unknown; did you mean 'max_attempts'?"),
         ("services:\n  a:\n    concurency: 3\n", ":3: services.a.concurency: is unknown; did you mean"),
         ("lifecycle:\n  judge: []\n", ":2: lifecycle.judge: is unknown; did you mean 'judges'?"),
+        ("lifecycle: here\n", ":1: lifecycle: expected a section, found 'here'"),
+        ("lifecycle:\n  judges: python:a:b\n", ":2: lifecycle.judges: expected a list, found 'python:a:b'"),
+        (
+            "lifecycle:\n  judges:\n  - python:a:b\n  - pyhton:a:b\n",
+            ":4: lifecycle.judges.1: expected 'python:MODULE:FUNCTION', found 'pyhton:a:b'",
+        ),
         ("hparam:\n  k: 1\n  j: 2\n  k: 3\n", ":4: hparam.k: stands twice, on lines 2 and 4; keep one"),
     ],
 )

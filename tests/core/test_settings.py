@@ -156,7 +156,10 @@ def test_a_required_plugin_that_is_left_out_is_missing_too() -> None:
     ("text", "key", "problem"),
     [
         ("[plugins", None, "is malformed"),
-        ("[plugin]", "plugin", "there is no such section; there are plugins and routers"),
+        ("[plugin]", "plugin", "is unknown; did you mean 'plugins'?"),
+        ("[tools]", "tools", "is unknown; there are plugins, routers"),
+        ("[plugins]\nalow = []", "plugins.alow", "is unknown; did you mean 'allow'?"),
+        ("[plugins]\nrequire = []", "plugins.require", "is unknown; did you mean 'required'?"),
         ("plugins = 3", "plugins", "expected a section"),
         ("[plugins]\nban = []", "plugins.ban", "there are allow, block, required, directories"),
         ('[plugins]\nblock = "a"', "plugins.block", "expected a list of names, found 'a'"),

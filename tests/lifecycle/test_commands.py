@@ -114,12 +114,18 @@ def test_judges_on_the_command_line(invoke: Invoke) -> None:
         (["routers", "create", "r", "--base-model", "gpt-0"], "no LLM is named 'gpt-0'"),
         (["routers", "update", "r", "--spec", "none.json"], "none.json"),
         (["judges", "create", "j", "--spec", "magic"], "no judge 'magic'"),
+        (["judges", "create", "j", "--spec", "bomb.yaml"], "bomb.yaml: its aliases stand for more than"),
+        (["routers", "update", "r", "--spec", "twice.json"], "twice.json:2: points: stands twice"),
+        (["routers", "update", "r", "--spec", "twice.yaml"], "twice.yaml:2: points: stands twice"),
         (["jobs", "show", "none"], "training job 'none' does not exist"),
         (["jobs", "worker", "--lifecycle", "http://127.0.0.1:1"], "needs the database"),
         (["routers", "list", "--lifecycle", "http://127.0.0.1:1"], "api_key"),
     ],
 )
 def test_a_mistake_is_one_sentence(invoke: Invoke, arguments: list[str], problem: str) -> None:
+    Path("bomb.yaml").write_text("a: &a [*a]\n")
+    Path("twice.json").write_text('{"points": [],\n"points": []}')
+    Path("twice.yaml").write_text("points: []\npoints: []\n")
     found = invoke(*arguments)
     assert (found.status, found.out) == (1, "")
     assert problem in found.err

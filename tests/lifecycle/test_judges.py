@@ -72,6 +72,7 @@ def test_a_judge_has_versions_with_its_defaults_filled_in(client: Client) -> Non
         ({"max_score": True}, "max_score"),
         ({"prescript": 3}, "prescript"),
         ({"temperature": 1}, "temperature"),
+        ({"min_scor": 1}, r"judgeSpec\.min_scor: is unknown; did you mean 'min_score'\?"),
         ({"model_type": "magic"}, "no judge 'magic'"),
         ({"model_type": None}, "model_type"),
         ({"extract_variables": {"model_type": "x"}}, "extract_variables.model_type"),
@@ -101,6 +102,24 @@ def test_a_malformed_spec_is_refused_with_its_key(client: Client, change: dict[s
     with pytest.raises(InvalidParameterError, match=param):
         client.judges.create_judge("j", {**RUBRIC.to_dict(), **change})
     assert client.judges.list() == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({"model_typ": "numeric"}, r"judgeSpec\.model_typ: is unknown; did you mean 'model_type'\?"),
+        (
+            {"model_type": "numeric", "tolerence": 1},
+            r"judgeSpec\.tolerence: is unknown; did you mean 'tolerance'\?",
+        ),
+        ({"model_type": "regex", "patern": "x"}, r"judgeSpec\.patern: is unknown; did you mean 'pattern'\?"),
+    ],
+)
+def test_a_misspelt_key_of_a_spec_names_what_was_meant(
+    client: Client, spec: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(InvalidParameterError, match=problem):
+        client.judges.create_judge("j", spec)
 
 
 def test_a_judge_of_an_unknown_llm_is_refused(client: Client) -> None:

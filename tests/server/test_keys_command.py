@@ -91,6 +91,13 @@ def test_a_malformed_file_is_told_and_kept(invoke: Invoke, text: str) -> None:
     assert Path("keys.json").read_text() == text
 
 
+def test_an_unknown_field_names_what_was_meant(invoke: Invoke) -> None:
+    invoke("keys", "create", "ann", *FILE)
+    (kept,) = json.loads(Path("keys.json").read_text())
+    Path("keys.json").write_text(json.dumps([{**kept, "budget_us": 3}]))
+    assert "'budget_us' is unknown; did you mean 'budget_usd'?" in invoke("keys", "list", *FILE).err
+
+
 def test_two_keys_of_one_digest_are_refused(invoke: Invoke) -> None:
     invoke("keys", "create", "ann", *FILE)
     (kept,) = json.loads(Path("keys.json").read_text())

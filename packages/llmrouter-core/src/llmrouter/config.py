@@ -37,7 +37,11 @@ def read_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str,
         path, config = None, dict(source)
     else:
         path = Path(source)
-        config = _read_yaml(path)
+        config = read_yaml(path, "there is no such file; name the router's YAML file with --config")
+        if config is None:
+            raise ConfigError(path, "is empty; it needs at least data_path.llm_data")
+        if not isinstance(config, dict):
+            raise ConfigError(path, f"expected 'key: value' lines, found {_kind(config)}")
     for section in SECTIONS:
         if config.get(section) is None:
             config[section] = {}
@@ -94,12 +98,21 @@ def _children(node: object) -> Iterator[tuple[str, yaml.Mark, yaml.Node]]:
         yield from ((str(number), value.start_mark, value) for number, value in enumerate(node.value))
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, missing: str = "there is no such file") -> Any:
+    """Return what a YAML file holds; None if it is empty.
+
+    Args:
+        path: The file.
+        missing: The problem if there is none.
+
+    Raises:
+        ConfigError: The file is missing or malformed, names a key twice, or its aliases would fill the
+            memory.
+    """
     try:
-        text = read_file(path).decode("utf-8")
-        config = _loaded(path, text)
+        return _loaded(path, read_file(path).decode("utf-8"))
     except FileNotFoundError:
-        raise ConfigError(path, "there is no such file; name the router's YAML file with --config") from None
+        raise ConfigError(path, missing) from None
     except OSError as error:
         raise ConfigError(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -113,11 +126,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (ValueError, LookupError, AttributeError, RecursionError) as error:
         # As PyYAML does for a date such as 2024-13-45 or a tag such as !!int before a word.
         raise ConfigError(path, f"is not valid YAML: {error}") from None
-    if config is None:
-        raise ConfigError(path, "is empty; it needs at least data_path.llm_data")
-    if not isinstance(config, dict):
-        raise ConfigError(path, f"expected 'key: value' lines, found {_kind(config)}")
-    return config
 
 
 def _loaded(path: Path, text: str) -> Any:

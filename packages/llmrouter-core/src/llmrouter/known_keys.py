@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ TOP_LEVEL = (*SECTIONS, "api_endpoint", "services", "gateway", "lifecycle")
 _MODEL_PATH = ("save_model_path", "load_model_path")
 _METRIC = ("weights",)
 _LIFECYCLE = ("judges", "fit_seconds")
+_JUDGE = re.compile(r"python:[^\s:]+:[^\s:]+")
 
 
 def data_keys() -> tuple[str, ...]:
@@ -58,7 +60,20 @@ def check_keys(config: Mapping[str, Any], source: object) -> None:
         from llmrouter.gateway_settings import read_settings
 
         read_settings(config, source)
-    lifecycle = config.get("lifecycle")
-    for key in lifecycle if isinstance(lifecycle, Mapping) else ():
+    if config.get("lifecycle") is not None:
+        _check_lifecycle(config["lifecycle"], source)
+
+
+def _check_lifecycle(section: Any, source: object) -> None:
+    if not isinstance(section, Mapping):
+        raise config_error(source, ["lifecycle"], f"expected a section, found {section!r:.60}")
+    for key in section:
         if key not in _LIFECYCLE:
             raise config_error(source, ["lifecycle", str(key)], unknown(key, _LIFECYCLE))
+    judges = section.get("judges")
+    if judges is not None and not isinstance(judges, list | tuple):
+        raise config_error(source, ["lifecycle", "judges"], f"expected a list, found {judges!r:.60}")
+    for number, name in enumerate(judges or ()):
+        if not isinstance(name, str) or not _JUDGE.fullmatch(name):
+            problem = f"expected 'python:MODULE:FUNCTION', found {name!r:.80}"
+            raise config_error(source, ["lifecycle", "judges", str(number)], problem)

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmrouter.spelling import unknown
 from llmrouter_lifecycle.errors import InvalidParameterError, ResourceNotFoundError
-from llmrouter_lifecycle.names import is_number, shown
+from llmrouter_lifecycle.names import is_number, refuse_unknown, shown
 
 PARAM = "routing_constraint"
 KINDS = ("cost_constraint", "quality_constraint")
@@ -95,7 +94,8 @@ def check_constraint(told: Any, llms: Collection[str]) -> dict[str, Any] | None:
     """
     if told is None:
         return None
-    _check_keys(told, KINDS, PARAM)
+    if isinstance(told, Mapping):
+        refuse_unknown(told, KINDS, PARAM)
     kinds = [kind for kind in KINDS if isinstance(told, Mapping) and told.get(kind) is not None]
     if not isinstance(told, Mapping) or not kinds:
         raise _wrong(PARAM, f"an object with {' or '.join(KINDS)}", told)
@@ -104,7 +104,8 @@ def check_constraint(told: Any, llms: Collection[str]) -> dict[str, Any] | None:
             f"{PARAM}: {' and '.join(KINDS)} exclude each other; give one", param=PARAM
         )
     param, value = f"{PARAM}.{kinds[0]}", told[kinds[0]]
-    _check_keys(value, VALUES, param)
+    if isinstance(value, Mapping):
+        refuse_unknown(value, VALUES, param)
     given = [key for key in VALUES if isinstance(value, Mapping) and value.get(key) is not None]
     if not isinstance(value, Mapping) or len(given) != 1:
         raise _wrong(param, f"an object with {' or '.join(VALUES)}", value)
@@ -126,11 +127,6 @@ def check_constraint(told: Any, llms: Collection[str]) -> dict[str, Any] | None:
 
 def _value(value: float | str) -> ConstraintValue:
     return ConstraintValue(model_name=value) if isinstance(value, str) else ConstraintValue(value)
-
-
-def _check_keys(told: object, known: Collection[str], param: str) -> None:
-    if isinstance(told, Mapping) and (odd := [key for key in told if key not in known]):
-        raise InvalidParameterError(f"{param}: {shown(odd[0])} {unknown(odd[0], known)}", param=param)
 
 
 def _wrong(param: str, expected: str, found: object) -> InvalidParameterError:

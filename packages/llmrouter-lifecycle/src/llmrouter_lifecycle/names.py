@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Literal, TypeGuard
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeGuard
 
+from llmrouter.spelling import unknown
 from llmrouter_lifecycle.errors import InvalidParameterError
 
 Collection = Literal["routers", "judges", "router_training_jobs"]
@@ -72,6 +74,18 @@ def check_version(value: object, param: str = "version") -> int | None:
 def is_number(value: object, most: float = sys.float_info.max) -> TypeGuard[float]:
     """Return whether a value is a number from 0 to `most`; true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def refuse_unknown(told: Mapping[Any, Any], known: Iterable[str], param: str) -> None:
+    """Refuse a key that means nothing.
+
+    Raises:
+        InvalidParameterError: There is one; the message names the key, and the one that was meant.
+    """
+    known = list(known)
+    if odd := sorted(str(key) for key in told if key not in known):
+        key = f"{param}.{odd[0] if len(odd[0]) <= 80 else shown(odd[0])}"
+        raise InvalidParameterError(f"{key}: {unknown(odd[0], known)}", param=key)
 
 
 def shown(value: object) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from llmrouter.errors import ConfigError, LLMRouterError
 from llmrouter.files import replacing
+from llmrouter.spelling import unknown
 
 Scope = Literal["chat", "read", "write"]
 SCOPES: tuple[Scope, ...] = ("chat", "read", "write")
@@ -75,7 +76,10 @@ def parse_keys(place: Path, content: bytes) -> list[Key]:
     try:
         found = msgspec.json.decode(content, type=list[Key])
     except msgspec.DecodeError as error:
-        raise ConfigError(place, f"is not a keys file: {error}") from None
+        problem = str(error)
+        if odd := re.search(r"unknown field `([^`]*)`", problem):
+            problem += f"; {odd[1]!r} {unknown(odd[1], Key.__struct_fields__)}"
+        raise ConfigError(place, f"is not a keys file: {problem}") from None
     for field in ("name", "sha256"):
         values = [getattr(key, field) for key in found]
         if repeated := [value for value in values if values.count(value) > 1]:

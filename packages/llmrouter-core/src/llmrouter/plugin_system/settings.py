@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from llmrouter.errors import ConfigError
 from llmrouter.plugin_system.metadata import normalize
+from llmrouter.spelling import unknown
 
 FILE = "llmrouter.toml"
 USER_FILE = Path("~/.llmrouter") / FILE
@@ -108,14 +109,14 @@ def _read(path: Path) -> dict[str, Any]:
 def _problems(told: Mapping[str, Any], sections: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in told:
         if name not in sections:
-            yield name, f"there is no such section; there are {' and '.join(sections)}"
+            yield name, unknown(name, sections)
     for name, section in sections.items():
         if not isinstance(section, dict):
             yield name, f"expected a section, [{name}]"
             return
     for name, value in sections["plugins"].items():
         if name not in _KEYS:
-            yield f"plugins.{name}", f"means nothing here; there are {', '.join(_KEYS)}"
+            yield f"plugins.{name}", unknown(name, _KEYS)
         elif name == "directories" and not isinstance(value, bool):
             yield f"plugins.{name}", f"expected true or false, found {value!r}"
         elif name in _LISTS and not (

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from llmrouter.errors import LLMRouterError
-
 if TYPE_CHECKING:
     from llmrouter_lifecycle.client.client import Client
 
@@ -84,16 +82,13 @@ def read_object(path: str) -> Any:
     """Return what a JSON or YAML file holds.
 
     Raises:
-        LLMRouterError: It cannot be read.
+        LLMRouterError: It cannot be read, or names a key twice.
     """
-    import yaml
+    from llmrouter.config import read_yaml
+    from llmrouter.data.rows import read_json
 
-    try:
-        return yaml.safe_load(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise LLMRouterError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise LLMRouterError(f"{path}: is neither JSON nor YAML: {' '.join(str(error).split())}") from error
+    place = Path(path)
+    return read_json(place) if place.suffix.lower() == ".json" else read_yaml(place)
 
 
 def read_requests(path: str) -> list[dict[str, Any]]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from llmrouter.models.judge import Judge, Judgement
 from llmrouter.plugin_system.time_limit import call_within
+from llmrouter.spelling import nearest
 from llmrouter_lifecycle.errors import InvalidParameterError
 from llmrouter_lifecycle.judges.foreign import SECONDS, ForeignJudge
 from llmrouter_lifecycle.judges.local import LOCAL, PYTHON, PythonFunction
 from llmrouter_lifecycle.judges.rubric import MODEL_TYPE, Asked, RubricJudge, rubric_spec
+from llmrouter_lifecycle.names import refuse_unknown
 
 if TYPE_CHECKING:
     from llmrouter.completion.client import CompletionClient
@@ -32,6 +34,10 @@ def judge_spec(told: Any) -> dict[str, Any]:
         raise InvalidParameterError(
             f"judgeSpec: expected an object with 'model_type', found {told!r}", param="judgeSpec"
         )
+    if "model_type" not in told:
+        for key in told:
+            if nearest(key, ("model_type",)):
+                refuse_unknown({key: None}, ("model_type",), "judgeSpec")
     if not isinstance(told.get("model_type"), str):
         raise InvalidParameterError(
             f"judgeSpec.model_type: expected one of {', '.join(_known())}, found {told.get('model_type')!r}",

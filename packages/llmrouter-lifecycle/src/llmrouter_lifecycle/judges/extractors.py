@@ -10,6 +10,7 @@ from typing import Any
 from llmrouter_lifecycle.errors import InvalidParameterError, JudgementError
 from llmrouter_lifecycle.judges.conversation import conversation_text, message_text, request_text
 from llmrouter_lifecycle.judges.patterns import MOST, TimeLeft, compile_pattern, find
+from llmrouter_lifecycle.names import refuse_unknown
 
 FIELD_TYPES = ("STRING", "FLOAT")
 
@@ -120,7 +121,7 @@ class VariableExtractor:
             return
         if kind not in _TEXTS:
             raise _wrong(f"{param}.model_type", f"one of {', '.join((*_TEXTS, COMBINED))}", kind)
-        _check_keys(spec, ("model_type", "extraction_fields"), param)
+        refuse_unknown(spec, ("model_type", "extraction_fields"), param)
         fields = parse_fields(spec, param)
         if not fields and kind.endswith("regex_extractor"):
             raise _wrong(f"{param}.extraction_fields", "a list of at least one field", fields)
@@ -143,7 +144,7 @@ class JudgementExtractor:
         _check_mapping(spec, param)
         if spec.get("model_type") != "regex_extractor":
             raise _wrong(f"{param}.model_type", "'regex_extractor'", spec.get("model_type"))
-        _check_keys(spec, ("model_type", "extraction_fields"), param)
+        refuse_unknown(spec, ("model_type", "extraction_fields"), param)
         self._fields = parse_fields(spec, param)
         if "score" not in {field.name for field in self._fields}:
             raise InvalidParameterError(
@@ -194,7 +195,7 @@ def number(text: str) -> float | None:
 def _field(told: Any, param: str) -> Field:
     _check_mapping(told, param)
     keys = ("name", "field_type", "required", "extraction_pattern", "match_index")
-    _check_keys(told, keys, param)
+    refuse_unknown(told, keys, param)
     name = told.get("name")
     if not isinstance(name, str) or not name.isidentifier():
         raise _wrong(f"{param}.name", "a word", name)
@@ -217,13 +218,6 @@ def _field(told: Any, param: str) -> Field:
 def _check_mapping(value: Any, param: str) -> None:
     if not isinstance(value, Mapping):
         raise _wrong(param, "an object", value)
-
-
-def _check_keys(value: Mapping[str, Any], known: tuple[str, ...], param: str) -> None:
-    if unknown := sorted(str(key) for key in value.keys() - set(known)):
-        raise InvalidParameterError(
-            f"{param}.{unknown[0]}: is not known; there are {', '.join(known)}", param=f"{param}.{unknown[0]}"
-        )
 
 
 def _wrong(param: str, expected: str, found: object) -> InvalidParameterError:

@@ -17,6 +17,7 @@ from llmrouter_lifecycle.judges.conversation import message_text
 from llmrouter_lifecycle.judges.foreign import SECONDS, TIMEOUT, ForeignJudge
 from llmrouter_lifecycle.judges.numbers import Number, read_number
 from llmrouter_lifecycle.judges.patterns import TimeLeft, compile_pattern, find
+from llmrouter_lifecycle.names import refuse_unknown
 
 PYTHON = "python:"
 
@@ -29,7 +30,7 @@ class ExactMatch(Judge):
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         super().__init__(spec)
-        _check_keys(spec, "reference", "case_sensitive")
+        refuse_unknown(spec, ("model_type", "reference", "case_sensitive"), "judgeSpec")
 
     def score(self, request: Mapping[str, Any], response: Mapping[str, Any]) -> Judgement:
         """Compare."""
@@ -46,7 +47,7 @@ class Regex(Judge):
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         super().__init__(spec)
-        _check_keys(spec, "pattern", "reference")
+        refuse_unknown(spec, ("model_type", "pattern", "reference"), "judgeSpec")
         pattern = spec.get("pattern")
         if not isinstance(pattern, str):
             raise InvalidParameterError(
@@ -73,7 +74,7 @@ class Numeric(Judge):
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         super().__init__(spec)
-        _check_keys(spec, "reference", "tolerance", "relative_tolerance")
+        refuse_unknown(spec, ("model_type", "reference", "tolerance", "relative_tolerance"), "judgeSpec")
         for key in ("tolerance", "relative_tolerance"):
             value = spec.get(key, 0)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
@@ -121,7 +122,7 @@ class PythonFunction(ForeignJudge):
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
-        _check_keys(spec, "min_score", "max_score", "reference", TIMEOUT)
+        refuse_unknown(spec, ("model_type", "min_score", "max_score", "reference", TIMEOUT), "judgeSpec")
         target = str(spec["model_type"]).removeprefix(PYTHON)
         if not re.fullmatch(r"[\w.]+:[\w.]+", target):
             raise InvalidParameterError(
@@ -165,11 +166,3 @@ def _composed(text: str) -> str:
 
 def _shown(number: Number) -> str:
     return f"{number.value:.12g}{'%' if number.percent else ''}"
-
-
-def _check_keys(spec: Mapping[str, Any], *known: str) -> None:
-    if unknown := sorted(str(key) for key in spec.keys() - {"model_type", *known}):
-        raise InvalidParameterError(
-            f"judgeSpec.{unknown[0]}: is not known; there are {', '.join(known)}",
-            param=f"judgeSpec.{unknown[0]}",
-        )

@@ -22,6 +22,7 @@ from llmrouter_lifecycle.judges.extractors import (
     number,
 )
 from llmrouter_lifecycle.judges.patterns import TimeLeft
+from llmrouter_lifecycle.names import refuse_unknown
 
 if TYPE_CHECKING:
     from llmrouter.completion.bounds import Bound
@@ -192,11 +193,7 @@ def rubric_spec(told: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidParameterError: It is malformed; the message names the key.
     """
-    if unknown := sorted(str(key) for key in told.keys() - set(_KEYS)):
-        raise InvalidParameterError(
-            f"judgeSpec.{unknown[0]}: is not known; there are {', '.join(_KEYS)}",
-            param=f"judgeSpec.{unknown[0]}",
-        )
+    refuse_unknown(told, _KEYS, "judgeSpec")
     spec = {key: told[key] for key in _KEYS if told.get(key) is not None}
     for key in ("rubric", "model"):
         if not isinstance(spec.get(key), str) or not spec[key].strip():

@@ -8,7 +8,7 @@ from typing import Any
 from llmrouter_lifecycle.errors import InvalidParameterError, ResourceNotFoundError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.models import Models
-from llmrouter_lifecycle.names import check_id, check_version, shown
+from llmrouter_lifecycle.names import check_id, check_version, refuse_unknown, shown
 from llmrouter_lifecycle.operations.wire import router_json
 from llmrouter_lifecycle.store.checkpoints import has_checkpoint
 
@@ -76,10 +76,7 @@ def router_spec(home: Home, caller: Caller, told: Any) -> dict[str, Any]:
     ]
     trained = told.get("router")
     if trained is None:
-        if unknown := sorted(set(map(str, told)) - {"points"}):
-            raise InvalidParameterError(
-                f"routerSpec.{unknown[0]}: is not known; there is points", param=f"routerSpec.{unknown[0]}"
-            )
+        refuse_unknown(told, ("points",), "routerSpec")
         return {"points": points}
     digest = trained.get("checkpoint") if isinstance(trained, Mapping) else None
     if not isinstance(digest, str) or "\0" in digest or not has_checkpoint(home.database, caller.org, digest):
