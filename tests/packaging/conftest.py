@@ -84,8 +84,10 @@ def environment(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def bare(environment: Bare) -> Iterator[Bare]:
+def bare(environment: Bare, request: pytest.FixtureRequest) -> Iterator[Bare]:
     """The bare environment; what a test adds to it is uninstalled at its end."""
+    grouped = "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@wheels")
+    assert grouped, "each worker builds the wheels for itself; pytest and pytest-xdist do not go together"
     before = environment.installed()
     yield environment
     if added := set(environment.installed()) - set(before):

@@ -84,7 +84,9 @@ def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mypy")
 
 
-# Ruff and mypy, and torch for one of them, are in the default environment.
+# Ruff and mypy, and torch for one of them, are in the default environment. One worker runs all of them, for
+# it keeps what mypy found out.
+@pytest.mark.xdist_group("mypy")
 @pytest.mark.extras
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_a_new_plugin_passes_all_its_tools_and_tests(
