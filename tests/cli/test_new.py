@@ -218,6 +218,23 @@ class TestDirectory:
         done = invoke("infer", *using, *loaded, "--query", query, "--route-only")
         assert done.json["model_name"] == "large"
 
+    @pytest.mark.parametrize(
+        ("options", "right", "wrong"),
+        [
+            ((), "max_length", "max_lenght"),
+            pytest.param(("--trainable",), "learning_rate", "learning_rat", marks=pytest.mark.torch),
+        ],
+    )
+    def test_a_misspelt_hyperparameter_is_an_error(
+        self, invoke: Callable[..., Any], options: tuple[str, ...], right: str, wrong: str
+    ) -> None:
+        invoke("new", "mine", "--directory", *options)
+        path = Path("custom_routers/mine/config.yaml")
+        path.write_text(path.read_text().replace(f"{right}:", f"{wrong}:"))
+        done = invoke("infer", "--router", "mine", "--config", str(path), *SHORT)
+        assert done.status == 1
+        assert f"hparam.{wrong}: is unknown; did you mean {right!r}?" in done.err
+
 
 def test_every_template_belongs_to_a_kind() -> None:
     assert {path.name for path in TEMPLATES.iterdir()} == {"common", "packaged", *KINDS}

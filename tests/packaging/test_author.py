@@ -58,7 +58,7 @@ def test_from_nothing_to_an_installed_router(
     llmrouter("new", "shortest")
     project = Path("llmrouter-shortest").absolute()
     router = project / "src" / "llmrouter_shortest" / "router.py"
-    router.write_text(router.read_text().replace("> self.max_length", ">= self.max_length"))
+    router.write_text(router.read_text().replace("> self.settings.max", ">= self.settings.max"))
     wheel = build_into(project / "dist", project)
     pass_tests(project, wheel, tmp_path / "author")
 
