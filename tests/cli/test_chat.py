@@ -105,6 +105,13 @@ def test_commands(chat: Callable[..., Any], upstream: Upstream) -> None:
     assert "/clear" in done.stderr
 
 
+@pytest.mark.parametrize("word", ["exit", "quit", "QUIT", "/exit"])
+def test_who_says_so_leaves(chat: Callable[..., Any], upstream: Upstream, word: str) -> None:
+    done = chat("exit strategies", word, "never sent")
+    assert done.returncode == 0
+    assert [talk[-1] for talk in asked(upstream)] == [("user", "exit strategies")]
+
+
 def test_a_failed_message_is_told_and_forgotten(chat: Callable[..., Any], upstream: Upstream) -> None:
     def script(request: dict[str, Any]) -> str:
         if request["messages"][-1]["content"] == "Bad":

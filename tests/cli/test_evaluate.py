@@ -66,6 +66,23 @@ def test_json(invoke: Callable[..., Any], scored: list[str]) -> None:
     assert found["baselines"]["cheapest"]["llm"] == "small"
 
 
+def test_scores_on_another_scale(invoke: Callable[..., Any], scored: list[str]) -> None:
+    expected = invoke("evaluate", *scored).json
+    write_rows([{**row, "performance": 10 + 80 * row["performance"]} for row in rows()])
+    refused = invoke("evaluate", *scored)
+    assert refused.status == 1
+    assert "test.jsonl:1: expected a performance from 0 to 1, found 10" in refused.err
+    assert "--scale 0 100" in refused.err
+    assert invoke("evaluate", *scored, "--scale", "10", "90").json["routers"] == expected["routers"]
+
+
+@pytest.mark.parametrize("scale", [("1", "1"), ("5", "0"), ("nan", "1"), ("0", "inf"), ("a", "b")])
+def test_a_scale_that_is_none(invoke: Callable[..., Any], scored: list[str], scale: tuple[str, str]) -> None:
+    done = invoke("evaluate", *scored, "--scale", *scale)
+    assert (done.status, done.out) == (2, "")
+    assert "--scale" in done.err
+
+
 def test_the_same_seed_gives_the_same_figures(invoke: Callable[..., Any], scored: list[str]) -> None:
     first, again, other = (invoke("evaluate", *scored, "--seed", seed).out for seed in "112")
     assert first == again != other

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmrouter.data.routing_data import RoutingData
+from llmrouter.errors import DataError
 from llmrouter.models import BaseTrainer, Router
+from llmrouter.models.base_trainer import ENOUGH
 
 
 class Still(Router):
@@ -53,3 +57,32 @@ def test_a_mixin_among_the_bases_is_constructed_too() -> None:
         pass
 
     assert Mixed(Still(), {}).count == 0
+
+
+def trained_on(rows: list[dict[str, Any]], candidates: list[str]) -> Any:
+    router = Still()
+    router.llm_data = {name: {} for name in candidates}
+    router.routing_data_train = RoutingData(
+        rows, Path("r.jsonl"), [f"line {n}" for n in range(1, len(rows) + 1)]
+    )
+    return Noting(router, router.cfg).routing_data()
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(1, "1 query is too few"), (2, "2 queries are too few"), (ENOUGH - 1, "use 100 at least"), (ENOUGH, "")],
+)
+def test_few_queries_are_worth_a_warning(count: int, told: str, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"query": f"q{n}", "model_name": name} for n in range(count) for name in ("small", "large")]
+    assert len(trained_on(rows, ["small", "large"])) == 2 * count
+    assert told in caplog.text
+    assert bool(caplog.messages) is bool(told)
+
+
+@pytest.mark.parametrize("name", ["Large", " large", "LARGE "])
+@pytest.mark.parametrize("key", ["model_name", "best_llm"])
+def test_a_name_in_other_letters_names_both(name: str, key: str) -> None:
+    rows = [{"query": "q", key: "large"}, {"query": "q", key: name}, {"query": "q", key: "unheard of"}]
+    with pytest.raises(DataError) as caught:
+        trained_on(rows, ["small", "large"])
+    assert str(caught.value) == f"r.jsonl:2: {name!r} is no candidate, but 'large' is; write both alike"

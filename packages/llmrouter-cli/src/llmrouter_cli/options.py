@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,10 +36,20 @@ load_option = click.option(
     "--load-model-path", type=click.Path(), help="Saved state of the router, in place of the configured one."
 )
 
+
+def _check_scale(
+    context: click.Context, option: click.Parameter, scale: tuple[float, float]
+) -> tuple[float, float]:
+    if not -math.inf < scale[0] < scale[1] < math.inf:
+        raise click.BadParameter(f"expected a lower and a higher number, found {scale[0]:g} {scale[1]:g}")
+    return scale
+
+
 scale_option = click.option(
     "--scale",
     nargs=2,
     type=float,
+    callback=_check_scale,
     default=(0.0, 1.0),
     show_default=True,
     metavar="LOW HIGH",

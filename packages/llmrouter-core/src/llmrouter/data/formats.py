@@ -76,7 +76,9 @@ def plain_stream(path: Path, stream: IO[bytes]) -> IO[bytes]:
     buffered = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[type-var]
     head = buffered.peek(HEAD)[:HEAD]
     if head.startswith(_GZIP):
-        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))
+        unpacked = gzip.GzipFile(fileobj=buffered)
+        unpacked.myfileobj = buffered  # type: ignore[assignment]  # so that it is closed too
+        return io.BufferedReader(unpacked)
     _refuse(path, head)
     if any(head.startswith(mark) for mark, _ in _ENCODINGS):
         with buffered:
