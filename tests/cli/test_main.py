@@ -159,3 +159,53 @@ def test_the_module_runs_too(config: Callable[..., str]) -> None:
 def test_run_returns_the_status() -> None:
     assert run(["--version"]) == 0
     assert run(["nonsense"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise OSError('no such device')", "OSError: no such device"),
+        ("raise BaseException", "BaseException"),
+        ("raise EOFError", "EOFError"),
+        ("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})", "Odd"),
+        ("from llmrouter.errors import LLMRouterError; raise LLMRouterError('')", "LLMRouterError"),
+    ],
+)
+def test_what_a_command_of_a_plugin_raises_is_one_sentence_that_names_the_plugin(
+    invoke: Callable[..., Any], command_of_a_plugin: Callable[[str], None], body: str, told: str
+) -> None:
+    command_of_a_plugin(body)
+    done = invoke("act")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("Error: the command 'act' of llmrouter-act 1.0 failed: ")
+    assert told in done.err
+    assert done.err.count("\n") == 1
+    assert f"    {body}" in invoke("--debug", "act").err
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("sys.exit(3)", 3),
+        ("sys.exit(0)", 0),
+        ("click.get_current_context().exit(4)", 4),
+        ("raise click.ClickException('no')", 1),
+        ("raise click.UsageError('no')", 2),
+        ("raise KeyboardInterrupt", 130),
+    ],
+)
+def test_a_command_of_a_plugin_may_choose_how_it_ends(
+    command: Callable[..., Any], command_of_a_plugin: Callable[[str], None], body: str, status: int
+) -> None:
+    command_of_a_plugin(body)
+    done = command("act")
+    assert done.status == status
+    assert "llmrouter-act" not in done.err
+
+
+def test_control_characters_in_logs_are_escaped(
+    command: Callable[..., Any], command_of_a_plugin: Callable[[str], None]
+) -> None:
+    command_of_a_plugin(r"import logging; logging.getLogger('act').warning('a\x1b[31m\nb')")
+    assert command("act").err == "a\\x1b[31m\\nb\n"

@@ -9,12 +9,16 @@ from __future__ import annotations
 import importlib
 import logging
 from functools import cached_property
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 import llmrouter
+from llmrouter.errors import LLMRouterError, text_of
+from llmrouter.log_lines import log_lines
 from llmrouter.plugin_system import PluginRegistry, set_plugin_registry
+from llmrouter.plugin_system.isolation import failure
 from llmrouter_cli.guard import Guard
 from llmrouter_cli.results import result_stream
 
@@ -41,6 +45,17 @@ COMMANDS = {
 GUARDED = frozenset({"list-routers", "plugins", "doctor"})
 
 
+# What a command raises to end with a status or a message of its own, or because its user stopped it.
+_MEANT = (
+    click.ClickException,
+    click.Abort,
+    click.exceptions.Exit,
+    SystemExit,
+    KeyboardInterrupt,
+    BrokenPipeError,
+)
+
+
 class App:
     """What the commands share.
 
@@ -49,6 +64,7 @@ class App:
         debug: Whether to show tracebacks.
         block: Plugins to leave out.
         use_directories: Whether to look for routers in directories.
+        whose: Names the command that runs and its plugin; None while no command of a plugin runs.
     """
 
     def __init__(self, guard: Guard | None = None) -> None:
@@ -56,6 +72,7 @@ class App:
         self.debug = False
         self.block: tuple[str, ...] = ()
         self.use_directories = True
+        self.whose: str | None = None
 
     @cached_property
     def registry(self) -> PluginRegistry:
@@ -102,11 +119,29 @@ class LazyGroup(click.Group):
             registry = ctx.ensure_object(App).registry
             if cmd_name not in registry.commands:
                 return None
+            declaration = registry.commands[cmd_name]
             with result_stream():
-                found = registry.load(registry.commands[cmd_name])
+                found = registry.load(declaration)
+            ctx.ensure_object(App).whose = f"the command {cmd_name!r} of {declaration.plugin.distribution}"
         if not isinstance(found, click.Command):
             raise click.ClickException(f"{cmd_name!r} is not a click command but {found!r}")
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of a plugin's command becomes one sentence that names the plugin.
+
+        Raises:
+            PluginError: The plugin's command failed.
+        """
+        try:
+            return super().invoke(ctx)
+        except _MEANT:
+            raise
+        except BaseException as error:  # a plugin's command may raise anything
+            whose = ctx.ensure_object(App).whose
+            if whose is None or (isinstance(error, LLMRouterError) and text_of(error)):
+                raise
+            raise failure(whose, error) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -198,4 +233,4 @@ debug_option = click.option(
 @click.version_option(llmrouter.__version__, "--version", prog_name="llmrouter")
 def cli() -> None:
     """Pick, for each query, the LLM that should answer it: the cheapest one that will do."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log_lines(logging.WARNING, form="%(message)s")

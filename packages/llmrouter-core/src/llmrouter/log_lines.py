@@ -31,13 +31,14 @@ def escaped(text: str) -> str:
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def log_lines(level: int, *, force: bool = False) -> None:
-    """Log to standard error, a line for each record, with the time.
+def log_lines(level: int, *, force: bool = False, form: str = FORMAT) -> None:
+    """Log to standard error, a line for each record.
 
     Args:
         level: The least severe records to log.
         force: Whether to replace handlers that are there.
+        form: The form of a line.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter(FORMAT))
+    handler.setFormatter(LineFormatter(form))
     logging.basicConfig(level=level, handlers=[handler], force=force)

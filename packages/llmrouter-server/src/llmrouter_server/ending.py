@@ -18,6 +18,14 @@ logger = logging.getLogger(__name__)
 _THREADS_SECONDS = 1.0
 
 
+def hold_hang_ups() -> Callable[[], bool]:
+    """Note SIGHUPs from now on, in place of ending by one; returns what says whether one came."""
+    came: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, frame: came.append(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    return lambda: bool(came)
+
+
 def on_hang_up(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> None:
     """Let SIGHUP call something in the event loop.
 

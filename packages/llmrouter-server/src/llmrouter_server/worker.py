@@ -28,7 +28,7 @@ from llmrouter_server.access_log import AccessLog
 from llmrouter_server.app import Application
 from llmrouter_server.auth import Keys
 from llmrouter_server.budgets import Budgeting, Budgets
-from llmrouter_server.ending import end_within, ignore_signals, leave_threads, on_hang_up
+from llmrouter_server.ending import end_within, hold_hang_ups, ignore_signals, leave_threads, on_hang_up
 from llmrouter_server.gateway import Gateway, open_gateway
 from llmrouter_server.link import Counted, Link, Loaded, Ready, Start
 from llmrouter_server.metrics import Metrics
@@ -302,14 +302,6 @@ def configure_logging(debug: bool = False) -> None:
     # Of those that it serves it says little that the access log does not.
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if debug else logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
-
-
-def hold_hang_ups() -> Callable[[], bool]:
-    """Note SIGHUPs from now on, in place of ending by one; returns what says whether one came."""
-    came: list[int] = []
-    signal.signal(signal.SIGHUP, lambda number, frame: came.append(number))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-    return lambda: bool(came)
 
 
 def main() -> int:

@@ -142,10 +142,10 @@ def serve(
 def _serve_here(options: ServeOptions, listener: socket.socket) -> None:
     """Serve in this process."""
     from llmrouter_server import tracing, worker
-    from llmrouter_server.ending import leave_threads
+    from llmrouter_server.ending import hold_hang_ups, leave_threads
     from llmrouter_server.server import run
 
-    hung_up = worker.hold_hang_ups()
+    hung_up = hold_hang_ups()
     worker.configure_logging(options.debug)
     tracing.start()
     serving = worker.Worker(options, lambda: _say_where(listener, options), hung_up=hung_up)
