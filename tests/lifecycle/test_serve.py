@@ -108,6 +108,10 @@ class Process:
                     found.append(int(folder.name))
         return found
 
+    def hang_up(self) -> None:
+        """Tell it to read its configuration again."""
+        self._process.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
         """End it at once, which it cannot notice."""
         self._process.kill()
@@ -327,3 +331,22 @@ def test_the_description_has_each_operation(start: Start) -> None:
         "org",
         "routerId",
     }
+
+
+def test_a_worker_that_starts_after_a_refused_reload_uses_the_configuration_before(
+    start: Start, tmp_path: Path
+) -> None:
+    process = start()
+    with Client(process.url, api_key="key-acme") as client:
+        judge = client.judges.create_judge("j", RUBRIC)
+        router = client.routers.create_router("r", "local/cheap")
+        (tmp_path / "config.yaml").write_text("data_path: {llm_data: nowhere.json}")
+        process.hang_up()
+        wait_until(lambda: "was not reloaded" in process.log, allowed(30))
+        wait_until(lambda: len(process.processes("llmrouter_lifecycle.worker")) == 1, allowed(30))
+        (worker,) = process.processes("llmrouter_lifecycle.worker")
+        os.kill(worker, signal.SIGKILL)
+        job = client.routers.run_training_job(router, judge, LLMS, requests(20))
+        job = client.routers.wait_training_job(job.name, poll_interval=0.1, poll_timeout=allowed(60))
+        assert job.status == "SUCCESS", (job.error_message, process.log)
+        assert worker not in process.processes()

@@ -7,6 +7,7 @@ PostgreSQL as many as are started, on any machine. ``kill -9`` loses nothing: an
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrouter.errors import LLMRouterError
+from llmrouter.files import hold_files
 from llmrouter.log_lines import log_lines
 from llmrouter_lifecycle.models import Config
 from llmrouter_lifecycle.store.database import Database
@@ -130,6 +132,7 @@ def settings_line(
     block: Sequence[str] = (),
     directories: bool = False,
     supervised: bool = False,
+    held: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Return what a worker reads from standard input: not as arguments, which everybody can read.
 
@@ -139,6 +142,7 @@ def settings_line(
         block: Plugins to leave out.
         directories: Whether plugin directories are looked into.
         supervised: Whether it ends when its standard input does.
+        held: Contents to read in place of files, by absolute path.
     """
     told = {
         "lifecycle": lifecycle,
@@ -148,6 +152,7 @@ def settings_line(
         "block": list(block),
         "directories": directories,
         "supervised": supervised,
+        "held": {path: base64.b64encode(content).decode() for path, content in (held or {}).items()},
     }
     return json.dumps(told).encode() + b"\n"
 
@@ -210,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.extend(place for place in told["path"] if place not in sys.path)
         block, options.plugin_dirs = told["block"], told["directories"]
         supervised = told["supervised"]
+        hold_files({path: base64.b64decode(content) for path, content in told["held"].items()})
     if supervised:
         threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
     log_lines(logging.INFO)

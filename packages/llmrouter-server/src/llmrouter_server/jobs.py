@@ -7,6 +7,7 @@ import contextlib
 import sys
 from asyncio import StreamWriter
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -21,10 +22,12 @@ class JobWorker:
 
     Args:
         options: What the command line asks for.
+        held: Returns what it is to read in place of files that have changed since they were accepted.
     """
 
-    def __init__(self, options: ServeOptions) -> None:
+    def __init__(self, options: ServeOptions, held: Callable[[], Mapping[str, bytes]]) -> None:
         self._options = options
+        self._held = held
         self._process: Process | None = None
         self._replacing = False
         self._stopping = False
@@ -52,6 +55,7 @@ class JobWorker:
                     block=self._options.block,
                     directories=self._options.use_directories,
                     supervised=True,
+                    held=self._held(),
                 )
                 stdin.write(told)
                 await stdin.drain()

@@ -76,7 +76,6 @@ class Supervisor:
         self._listener = listener
         self._count = count
         self._ready = ready
-        self._jobs = JobWorker(options) if does_jobs else None
         self._workers: dict[int, _Worker] = {}
         self._started: set[int] = set()
         self._announced = False
@@ -84,6 +83,7 @@ class Supervisor:
         self._unusable: str | None = None
         self._failures = 0
         self._kept = KeptFiles()
+        self._jobs = JobWorker(options, self._kept.changed) if does_jobs else None
         self._shutdown_seconds = 0.0
         self._reloading = False
         # What workers counted that have ended.
