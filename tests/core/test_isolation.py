@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from llmrouter.constraints import ranked
 from llmrouter.decision import RoutingDecision
 from llmrouter.encoders import create_encoder
 from llmrouter.errors import LLMRouterError, PluginError, RoutingError, describe, text_of
@@ -22,7 +23,7 @@ from llmrouter.models.router import Router
 from llmrouter.plugin_system import PluginRegistry
 from llmrouter.plugin_system.installed import Observer
 from llmrouter.plugin_system.isolation import is_interrupt, own_copy, plugin_code
-from llmrouter.routing import DecisionEngine, create_router, load_state, ranked
+from llmrouter.routing import DecisionEngine, create_router, load_state
 
 
 class Wordless(Exception):

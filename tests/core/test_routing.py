@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llmrouter.constraints import ranked
 from llmrouter.data.queries import QueryRow
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import (
@@ -25,7 +26,7 @@ from llmrouter.errors import (
 from llmrouter.models.router import Router
 from llmrouter.plugin_system import PluginRegistry, RouterEntry
 from llmrouter.plugin_system.installed import Observer
-from llmrouter.routing import Decided, DecisionEngine, create_router, load_state, open_engine, ranked
+from llmrouter.routing import Decided, DecisionEngine, create_router, load_state, open_engine
 
 ENTRY = RouterEntry("mine", "llmrouter-mine", "1.0")
 
@@ -553,3 +554,29 @@ class TestRanked:
         numpy = pytest.importorskip("numpy")
         assert self.order("a", {"d": numpy.float32(2), "c": numpy.array([1.0])[0]}) == "adcb"
         assert self.order("a", numpy.ones(4)) == "abcd"
+
+
+class TestConstraints:
+    def engine(self, observers: list[Observer] | None = None) -> DecisionEngine:
+        return DecisionEngine(Scripted(lambda query: {"model_name": "small"}), "mine", None, observers or [])
+
+    def test_a_router_that_knows_none_says_that_it_kept_to_none(self) -> None:
+        constraint = {"cost_constraint": {"numeric_value": 1}}
+        for decide in (lambda query: self.engine().decide(query), self.in_batch):
+            decision = decide({"query": "q", "routing_constraint": constraint})
+            assert (decision.constraint, decision.extra) == (None, {"constraint_met": None})
+            assert decide({"query": "q"}).extra is None
+
+    def in_batch(self, query: dict[str, Any]) -> Any:
+        return self.engine().decide_batch([query])[0]
+
+    @pytest.mark.parametrize("constraint", [{}, 3, {"cost_constraint": {"model_name": "nobody"}}])
+    def test_one_that_cannot_be_understood_is_an_error(self, constraint: Any) -> None:
+        with pytest.raises(RoutingError, match="routing_constraint"):
+            self.engine().decide({"query": "q", "routing_constraint": constraint})
+
+    def test_observers_see_no_conversation(self) -> None:
+        seen: list[Any] = []
+        query = {"query": "q", "messages": [{"role": "user", "content": "secret"}], "tools": [{}], "id": 3}
+        self.engine([Observer("watcher", seen.append, ("query",))]).decide(query)
+        assert seen == [{"query": "q", "id": 3}]

@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 
 from llmrouter.completion.client import CompletionClient
-from llmrouter.completion.messages import Mode, query_of
+from llmrouter.completion.messages import Mode
 from llmrouter.completion.result import Completion, Usage, recording
 from llmrouter.data.queries import QueryRow
 from llmrouter.decision import RoutingDecision, decision_from_result
 from llmrouter.errors import LLMRouterError, RoutingError
 from llmrouter.plugin_system.isolation import plugin_code
+from llmrouter.request import query_from
 from llmrouter.routing import DecisionEngine
 from llmrouter.threads import DaemonPool
 
@@ -139,7 +140,7 @@ class Answerer:
         Raises:
             LLMRouterError: It could not be routed, or the LLM did not answer.
         """
-        query = {"query": query_of(messages, mode)}
+        query = query_from({"messages": messages}, mode)
         if self.multi_round:
             answered = self.rounds(query)
             yield from (answered, answered.response, answered)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from llmrouter.constraints import ranked
 from llmrouter.errors import RoutingError, text_of
 
 # What a result may tell under these names; its other keys go to `extra`.
@@ -51,6 +52,14 @@ class RoutingDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "predicted_llm", self.model_name)
+
+    @property
+    def ranking(self) -> list[str]:
+        """The LLMs that have a score, in the order in which they keep to the constraint best.
+
+        The chosen one comes first. It is worked out when it is asked for.
+        """
+        return ranked(self)
 
 
 def decision_from_result(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from llmrouter.constraints import KEY, Constraint, ConstraintError, ranked
 from llmrouter.data.queries import QueryRow
 from llmrouter.decision import RoutingDecision, decision_from_result
 from llmrouter.errors import CheckpointError, DataError, RoutingError, describe
@@ -19,6 +19,7 @@ from llmrouter.models.router import Router
 from llmrouter.plugin_system import PluginRegistry, RouterEntry
 from llmrouter.plugin_system.installed import Observer
 from llmrouter.plugin_system.isolation import failure, is_interrupt, own_copy, plugin_code, same_folder
+from llmrouter.request import CONVERSATION
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +137,8 @@ class DecisionEngine:
             raise
         except BaseException as error:  # what a router returns may be of classes of its own
             raise failure("reading the router's result", error, RoutingError) from error
+        if query.get(KEY) is not None and decision.constraint is None:
+            decision = self._unconstrained(query[KEY], decision)
         if (allowed := query.get(ALLOWED)) is not None:
             decision = self._among(allowed, decision)
         if self._observers:
@@ -158,8 +161,17 @@ class DecisionEngine:
             fallback_reason=f"{decision.model_name} may not be chosen for this query",
         )
 
+    def _unconstrained(self, told: Any, decision: RoutingDecision) -> RoutingDecision:
+        """Return the decision of a router that knows no constraints, which says that it kept to none."""
+        try:
+            Constraint.parse(told, self.router.llm_data)
+        except ConstraintError as error:
+            raise RoutingError(str(error)) from error
+        return msgspec.structs.replace(decision, extra={**(decision.extra or {}), "constraint_met": None})
+
     def notify(self, query: dict[str, Any], decision: RoutingDecision) -> None:
-        """Tell the observers of a decision."""
+        """Tell the observers of a decision; of a conversation they see the text that was routed by."""
+        query = {key: value for key, value in query.items() if key not in CONVERSATION}
         for observer in self._observers:
             try:
                 with same_folder(observer.plugin):
@@ -172,33 +184,10 @@ class DecisionEngine:
                     logger.warning("llmrouter_after_route of %s failed: %s", observer.plugin, describe(error))
 
 
-def ranked(decision: RoutingDecision, candidates: Iterable[str]) -> list[str]:
-    """Return candidates in the order in which a decision prefers them.
-
-    Its choice comes first, then the others by its scores, from the highest; those without a score follow in
-    the order given.
-    """
-    scores = decision.scores if isinstance(decision.scores, dict) else {}
-    return sorted(
-        candidates,
-        key=lambda name: (name == decision.model_name, _number(scores.get(name))),
-        reverse=True,
-    )
-
-
 def _copied(decision: RoutingDecision) -> RoutingDecision:
     return msgspec.structs.replace(
         decision, **{name: own_copy(getattr(decision, name)) for name in ("scores", "extra", "constraint")}
     )
-
-
-def _number(score: Any) -> float:
-    """Return a router's score as a number; what is none comes last."""
-    try:
-        number = float(score)
-    except Exception:  # an object of the router's may raise anything
-        return -math.inf
-    return -math.inf if math.isnan(number) else number
 
 
 def create_router(registry: PluginRegistry, entry: RouterEntry, config: str | os.PathLike[str]) -> Router:

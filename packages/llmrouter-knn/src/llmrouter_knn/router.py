@@ -197,6 +197,7 @@ class KnnRouter(Router):
         best = min(allowed, key=worth)
         return {
             "model_name": names[best],
+            "trade_off": self.settings.trade_off,
             "scores": dict(zip(names, quality, strict=True)),
             "confidence": quality[best],
             "expected_cost": costs[best],

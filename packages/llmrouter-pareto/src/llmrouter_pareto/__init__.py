@@ -8,17 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmrouter_pareto.constraints import Constraint, ConstraintError
+    from llmrouter.constraints import Constraint, ConstraintError
     from llmrouter_pareto.router import ParetoRouter
     from llmrouter_pareto.training import train
 
 __all__ = ["Constraint", "ConstraintError", "ParetoRouter", "train"]
 
 _MODULES = {
-    "Constraint": "constraints",
-    "ConstraintError": "constraints",
-    "ParetoRouter": "router",
-    "train": "training",
+    "Constraint": "llmrouter.constraints",
+    "ConstraintError": "llmrouter.constraints",
+    "ParetoRouter": "llmrouter_pareto.router",
+    "train": "llmrouter_pareto.training",
 }
 
 
@@ -27,4 +27,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

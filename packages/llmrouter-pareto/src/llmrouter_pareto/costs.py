@@ -11,7 +11,7 @@ import numpy as np
 
 from llmrouter.completion.prices import Price, price_of
 from llmrouter.config import config_error
-from llmrouter_pareto.constraints import COST, MODEL
+from llmrouter.constraints import COST, MODEL
 from llmrouter_pareto.examples import Array, Examples
 from llmrouter_pareto.hyperparameters import Hyperparameters
 

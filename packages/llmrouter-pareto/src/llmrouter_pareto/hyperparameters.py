@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
+from llmrouter.constraints import KINDS
 from llmrouter.models.hyperparameters import FOLDER, TEXT, above, number, read_hyperparameters, whole
-from llmrouter_pareto.constraints import KINDS
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 
 import llmrouter
 from llmrouter.config import config_error
+from llmrouter.constraints import KEY, KINDS, Constraint, ConstraintError, choose
 from llmrouter.encoders import create_encoder
 from llmrouter.encoders.base import Encoder
 from llmrouter.encoders.cache import cached
@@ -26,7 +27,6 @@ from llmrouter.models.features import Features
 from llmrouter.models.meta_router import MetaRouter
 from llmrouter.routing import ALLOWED
 from llmrouter_pareto.calibration import Calibration
-from llmrouter_pareto.constraints import KEY, KINDS, Choice, Constraint, ConstraintError, choose
 from llmrouter_pareto.costs import Costs, check_costs, prices_of, weights_of
 from llmrouter_pareto.examples import Array
 from llmrouter_pareto.hyperparameters import Hyperparameters
@@ -333,17 +333,6 @@ class ParetoRouter(MetaRouter):
             "expected_cost": costs[choice.number],
             "expected_costs": dict(zip(self.llm_names, costs, strict=True)),
         }
-        if constraint is not None:
-            result |= _kept(constraint, choice)
-        return result
-
-
-def _kept(constraint: Constraint, choice: Choice) -> dict[str, Any]:
-    """Tell how a constraint was kept to."""
-    told = {
-        "constraint": {**constraint.to_json(), "limit": choice.limit},
-        "constraint_met": choice.met,
-    }
-    if choice.reason is None:
-        return told
-    return {**told, "fallback": True, "fallback_reason": choice.reason}
+        if trade_off:
+            result["trade_off"] = trade_off
+        return result | choice.told(constraint)

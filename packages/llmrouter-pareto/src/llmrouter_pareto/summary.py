@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmrouter.constraints import COST, QUALITY, Constraint, choose
 from llmrouter.evaluation.frontier import hull, trade_offs
-from llmrouter_pareto.constraints import COST, QUALITY, Constraint, choose
 from llmrouter_pareto.examples import Array, Examples
 
 # Points of the frontier, and levels of quality that are tried as constraints.

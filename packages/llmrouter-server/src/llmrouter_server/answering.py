@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llmrouter.constraints import KEY
 from llmrouter_server import tracing
 from llmrouter_server.address import Address
 from llmrouter_server.asgi import ClientGone, Request, Response
@@ -73,9 +74,8 @@ async def answer_body(request: Request, kind: Kind, body: bytes) -> Response:
     priced = request.key is not None and request.key.budget_usd is not None
     demand = Demand(asked, len(body), priced)
     choice = await choose(request, asked, demand)
-    if gateway.lifecycle is not None:
-        # It was for the router.
-        fields.pop("routing_constraint", None)
+    # It was for the router.
+    fields.pop(KEY, None)
     call = Call(request, asked, fields, demand, choice.decision)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + gateway.settings.total_seconds

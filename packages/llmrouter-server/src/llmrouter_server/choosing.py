@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
-from llmrouter.completion.messages import query_of
+from llmrouter.constraints import Constraint, ConstraintError, ranked
 from llmrouter.decision import RoutingDecision
-from llmrouter.routing import ALLOWED, ranked
+from llmrouter.request import query_from
+from llmrouter.routing import ALLOWED
 from llmrouter_server import tracing
 from llmrouter_server.asgi import Request
-from llmrouter_server.errors import GatewayError
+from llmrouter_server.errors import GatewayError, constraint_error
 from llmrouter_server.gateway import AUTO
 from llmrouter_server.parsing import Asked
 from llmrouter_server.requirements import Demand, able
@@ -74,10 +74,14 @@ async def choose(request: Request, asked: Asked, demand: Demand) -> Choice:
             )
         return Choice(None, able(gateway.candidates, (name,), demand, now))
     request.entry.router = decider.name
+    try:
+        Constraint.parse(asked.routing_constraint, decider.candidates)
+    except ConstraintError as error:
+        raise constraint_error(error) from None
     names = able(gateway.candidates, decider.candidates, demand, now)
     started = perf_counter()
     with tracing.span("route", {"llmrouter.router": decider.name}):
-        query: dict[str, Any] = {"query": query_of(asked.conversation, gateway.settings.mode)}
+        query = query_from(asked.request, gateway.settings.mode)
         if len(names) != len(decider.candidates):
             query[ALLOWED] = names
         decision = await decider.decide(query)

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+from llmrouter.constraints import ConstraintError
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import RoutingError
 from llmrouter.gateway_settings import Settings
 from llmrouter.routing import Decided, DecisionEngine
-from llmrouter_server.errors import GatewayError
+from llmrouter_server.errors import GatewayError, constraint_error
 from llmrouter_server.metrics import Metrics
 from llmrouter_server.timing import TimeLimitError, within
 
@@ -169,6 +170,9 @@ def decider_for(engine: DecisionEngine, metrics: Metrics, settings: Settings) ->
 
 
 def _failed(name: str, error: RoutingError) -> GatewayError:
+    if isinstance(error.__cause__, ConstraintError):
+        # Such as one that names a candidate on which the router was not trained.
+        return constraint_error(error.__cause__)
     # The error may quote the query or name files: it is for the log, not for the client.
     logger.error("The router %s failed: %s", name, error)
     return GatewayError(500, f"The router {name!r} failed; the gateway's log says why.", code="router_failed")

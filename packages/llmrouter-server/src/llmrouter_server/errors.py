@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from llmrouter.constraints import ConstraintError
+
 _encode = msgspec.json.Encoder().encode
 
 # The `type` that a status has unless told otherwise.
@@ -63,6 +65,13 @@ class GatewayError(Exception):
     def told(self) -> dict[str, Any]:
         """The error as the protocol has it."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+def constraint_error(error: ConstraintError) -> GatewayError:
+    """Return the answer to a constraint that cannot be understood."""
+    unknown = error.unknown_llm is not None
+    code = "model_not_found" if unknown else "invalid_value"
+    return GatewayError(404 if unknown else 400, f"{error}.", param=error.param, code=code)
 
 
 def retry_after(seconds: float) -> dict[str, str]:

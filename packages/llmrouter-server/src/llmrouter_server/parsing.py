@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
-from llmrouter.completion.bounds import MOST_ANSWERS
+from llmrouter.completion.bounds import LIMITS, MOST_ANSWERS
 from llmrouter.completion.usage import MOST_TOKENS
+from llmrouter.constraints import KEY
 from llmrouter.data.keys import QUERY_KEYS, misspelt
 from llmrouter_server.errors import GatewayError
 from llmrouter_server.unicode import has_lone_surrogate, repaired
@@ -41,7 +42,7 @@ class _Common(msgspec.Struct, kw_only=True):
         tools: That the LLM may call.
         functions: The same, by their older name.
         web_search_options: That the LLM is to look something up, and how.
-        routing_constraint: What a router of the lifecycle is to keep to.
+        routing_constraint: What a router is to keep to; it is not sent on.
     """
 
     model: Name | None = None
@@ -67,6 +68,26 @@ class _Common(msgspec.Struct, kw_only=True):
     def answer_tokens(self) -> float | None:
         """The most tokens that an answer may have."""
         return max(filter(None, (self.max_completion_tokens, self.max_tokens)), default=None)
+
+    @property
+    def conversation(self) -> Sequence[Mapping[str, Any]]:
+        """What is asked, as chat messages."""
+        raise NotImplementedError
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What routers look at, as a chat request has it."""
+        tokens = {name: getattr(self, name) for name in LIMITS}
+        told = {
+            "tools": self.tools,
+            **{name: value and int(value) for name, value in tokens.items()},
+            KEY: self.routing_constraint,
+        }
+        return {
+            "model": self.model,
+            "messages": list(self.conversation),
+            **{name: value for name, value in told.items() if value is not None},
+        }
 
     @property
     def prompts(self) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from llmrouter.completion.catalogue import Endpoint
 from llmrouter.completion.prices import Price, price_of
 from llmrouter.completion.usage import MOST_TOKENS
+
+if TYPE_CHECKING:
+    from llmrouter.completion.catalogue import Endpoint
 
 # Fields that limit an answer's tokens.
 LIMITS = ("max_tokens", "max_completion_tokens")

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llmrouter.constraints import KEY
 from llmrouter_lifecycle.api import CHAT
 from llmrouter_lifecycle.client.backends import Backend
-from llmrouter_lifecycle.constraints import PARAM, RoutingConstraint, constraint_dict
+from llmrouter_lifecycle.constraints import RoutingConstraint, constraint_dict
 from llmrouter_lifecycle.errors import InvalidParameterError
 from llmrouter_lifecycle.names import full_name
 from llmrouter_lifecycle.resources import (
@@ -131,7 +132,7 @@ class RoutersClient:
             "model": name if version is None else f"{name}/versions/{version}",
         }
         if (constraint := constraint_dict(routing_constraint)) is not None:
-            body[PARAM] = constraint
+            body[KEY] = constraint
         return ChatCompletion.model_validate(self._backend.request("POST", CHAT, None, body))
 
     def run_training_job(

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from llmrouter.completion.messages import query_of
+from llmrouter.constraints import KEY
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import CompletionError, LLMRouterError, RoutingError
+from llmrouter.request import query_from
 from llmrouter.routing import ALLOWED
-from llmrouter_lifecycle.constraints import PARAM, check_constraint
+from llmrouter_lifecycle.constraints import check_constraint
 from llmrouter_lifecycle.errors import InvalidParameterError, LifecycleError, UpstreamError
 from llmrouter_lifecycle.home import Caller, Home
 from llmrouter_lifecycle.names import check_version, full_name
@@ -68,8 +69,8 @@ def choose(
     model = request.get("model")
     named = _ROUTER.fullmatch(model) if isinstance(model, str) else None
     if named is None:
-        if request.get(PARAM) is not None:
-            raise InvalidParameterError(f"{PARAM}: only a router can keep to it", param=PARAM)
+        if request.get(KEY) is not None:
+            raise InvalidParameterError(f"{KEY}: only a router can keep to it", param=KEY)
         return Choice(home.models.resolve(model))
     org, id, version = named.groups()
     # Another organisation's router is not to be told from one that does not exist.
@@ -77,14 +78,11 @@ def choose(
         caller.org, id if org == caller.org else str(model), check_version(version, "model")
     )
     policy = home.policies.of(found)
-    constraint = check_constraint(request.get(PARAM), policy.qualities)
-    query: dict[str, Any] = {"query": query_of(request["messages"])}
-    if constraint is not None:
-        query[PARAM] = constraint
+    query = query_from({**request, KEY: check_constraint(request.get(KEY), policy.qualities)})
     if allowed is not None:
         query[ALLOWED] = allowed(policy.qualities)
     try:
-        decision = policy.decide(request, query)
+        decision = policy.decide(query)
     except RoutingError as error:
         raise LifecycleError(f"the router {id!r} failed: {error}") from error
     name = full_name(caller.org, "routers", id)

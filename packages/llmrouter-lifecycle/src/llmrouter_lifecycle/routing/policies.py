@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from llmrouter.decision import RoutingDecision
@@ -29,8 +28,8 @@ class Policy(Protocol):
 
     qualities: dict[str, float]
 
-    def decide(self, request: Mapping[str, Any], query: Mapping[str, Any]) -> RoutingDecision:
-        """Choose the LLM for a request; `query` holds its text and its constraint."""
+    def decide(self, query: dict[str, Any]) -> RoutingDecision:
+        """Choose the LLM for a query, as `llmrouter.request.query_from` makes it of a request."""
 
 
 class Policies:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from llmrouter.completion.messages import estimate_tokens
+from llmrouter.constraints import KEY, Constraint, choose
 from llmrouter.decision import RoutingDecision
 from llmrouter.routing import ALLOWED
 from llmrouter_lifecycle.models import Models
@@ -27,53 +29,29 @@ class StaticPolicy:
             name, quality = point["executor"]["spec"]["model_name"], float(point["point"]["y"])
             self.qualities[name] = max(quality, self.qualities.get(name, 0.0))
 
-    def decide(self, request: Mapping[str, Any], query: Mapping[str, Any]) -> RoutingDecision:
-        """Choose the LLM for a request; `query` has text, constraint, and which may be chosen."""
-        costs = {name: self._cost(name, request) for name in self.qualities}
-        constraint = query.get("routing_constraint") or {}
+    def decide(self, query: dict[str, Any]) -> RoutingDecision:
+        """Choose the LLM for a query."""
+        llms = list(self.qualities)
+        costs = [self._cost(name, query) for name in llms]
         among = query.get(ALLOWED)
-        names = sorted(self.qualities if among is None else self.qualities.keys() & set(among))
-        allowed, limit, fallback = names, None, None
-        if told := constraint.get("cost_constraint"):
-            limit = told.get("numeric_value")
-            if limit is None:
-                limit = costs.get(told["model_name"])
-            allowed = [name for name in names if limit is not None and _known(costs[name]) <= limit]
-            if not allowed:
-                allowed = sorted(names, key=lambda name: (_known(costs[name]), name))[:1]
-                fallback = "no LLM is expected to cost so little; the cheapest was taken"
-        elif told := constraint.get("quality_constraint"):
-            limit = told.get("numeric_value")
-            if limit is None:
-                limit = self.qualities[told["model_name"]]
-            allowed = [name for name in names if self.qualities[name] >= limit]
-            if not allowed:
-                allowed = sorted(names, key=lambda name: (-self.qualities[name], name))[:1]
-                fallback = "no LLM is expected to be so good; the best was taken"
-            else:
-                allowed = sorted(allowed, key=lambda name: (_known(costs[name]), name))[:1]
-        best = min(allowed, key=lambda name: (-self.qualities[name], _known(costs[name]), name))
+        allowed = [number for number, name in enumerate(llms) if among is None or name in among]
+        constraint = Constraint.parse(query.get(KEY), llms)
+        unknown = [math.nan if cost is None else cost for cost in costs]
+        choice = choose(llms, list(self.qualities.values()), unknown, allowed, constraint)
+        told = choice.told(constraint)
         return RoutingDecision(
-            model_name=best,
-            query=query.get("query"),
+            model_name=llms[choice.number],
+            query=query["query"],
             scores=dict(self.qualities),
-            expected_cost=costs[best],
-            constraint={**constraint, "limit": limit} if constraint else None,
-            fallback=fallback is not None,
-            fallback_reason=fallback,
-            extra={"constraint_met": fallback is None if constraint else None, "expected_costs": costs},
+            expected_cost=costs[choice.number],
+            constraint=told.get("constraint"),
+            fallback=told.get("fallback", False),
+            fallback_reason=choice.reason,
+            extra={"constraint_met": choice.met, "expected_costs": dict(zip(llms, costs, strict=True))},
         )
 
-    def _cost(self, name: str, request: Mapping[str, Any]) -> float | None:
-        from llmrouter.completion.messages import estimate_tokens
-
+    def _cost(self, name: str, query: Mapping[str, Any]) -> float | None:
         price = self._models.price(name) if name in self._models.candidates else None
         if price is None:
             return None
-        tokens = estimate_tokens(request["messages"], request.get("tools"))
-        return price.cost(tokens, answer_tokens(request))
-
-
-def _known(cost: float | None) -> float:
-    """An unknown cost meets no limit, and is no cheaper than any."""
-    return math.inf if cost is None else cost
+        return price.cost(estimate_tokens(query["messages"], query.get("tools")), answer_tokens(query))

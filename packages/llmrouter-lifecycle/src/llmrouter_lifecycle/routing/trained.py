@@ -8,10 +8,6 @@ from typing import Any
 from llmrouter.decision import RoutingDecision
 from llmrouter.routing import DecisionEngine
 from llmrouter_lifecycle.models import Models
-from llmrouter_lifecycle.training.requests import parameters_of
-
-# Fields of a request that a router looks at beside its text.
-_SEEN = ("tools", "max_tokens", "max_completion_tokens")
 
 
 class TrainedPolicy:
@@ -33,14 +29,9 @@ class TrainedPolicy:
         self._engine = DecisionEngine(router, "paretorouter")
         self.qualities = dict.fromkeys(candidates, 0.0)
 
-    def decide(self, request: Mapping[str, Any], query: Mapping[str, Any]) -> RoutingDecision:
-        """Choose the LLM for a request; `query` holds its text and its constraint."""
-        told = parameters_of(request)
-        seen = {key: told[key] for key in _SEEN if told.get(key) is not None}
-        if "max_completion_tokens" in seen:
-            limit = seen.pop("max_completion_tokens")
-            seen["max_tokens"] = min(limit, seen.get("max_tokens", limit))
-        return self._engine.decide({**query, **seen, "messages": request["messages"]})
+    def decide(self, query: dict[str, Any]) -> RoutingDecision:
+        """Choose the LLM for a query."""
+        return self._engine.decide(query)
 
 
 def import_routers() -> None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmrouter.decision import RoutingDecision
 from llmrouter.errors import LLMRouterError
@@ -18,7 +18,6 @@ from llmrouter_lifecycle.models import Models
 from llmrouter_lifecycle.names import full_name
 from llmrouter_lifecycle.operations import chat
 from llmrouter_lifecycle.rest import error_reply
-from llmrouter_lifecycle.routing.fallbacks import next_choices
 from llmrouter_lifecycle.routing.trained import import_routers
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_server import tracing
@@ -38,20 +37,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 2.0
-
-
-class RouterChoice(Choice):
-    """Who may answer, by the decision of a router of the lifecycle."""
-
-    __slots__ = ()
-
-    def order(self) -> Iterator[str]:
-        """Yield the LLMs in the order in which they are to be tried, the constraint kept where it can be."""
-        decision = self.decision
-        if decision is None:
-            raise RuntimeError("a router decided nothing")
-        yield decision.model_name
-        yield from next_choices(decision, [name for name in self.names if name != decision.model_name])
 
 
 class Lifecycle:
@@ -89,7 +74,7 @@ class Lifecycle:
                 chat.choose,
                 self.home,
                 caller_of(request.key),
-                _request_of(asked),
+                asked.request,
                 lambda names: able(candidates, names, demand, now),
                 owners=request.gateway.sharers(request.key),
             )
@@ -100,7 +85,7 @@ class Lifecycle:
         request.entry.decide_ms = round((perf_counter() - started) * 1000, 3)
         # Those that could not take it have no place in its order.
         names = able(candidates, decision.scores or (decision.model_name,), demand, now)
-        return RouterChoice(decision, names)
+        return Choice(decision, names)
 
     async def routers(self, key: Key | None) -> list[str]:
         """Return the names of the routers that a key may use."""
@@ -152,21 +137,6 @@ def told_as_the_protocol_does() -> Iterator[None]:
             type=found["type"],
             headers=retry_after(RETRY_SECONDS) if status == 503 else None,
         ) from error
-
-
-def _request_of(asked: Asked) -> dict[str, Any]:
-    """Return what a router looks at of a request."""
-    told = {
-        "tools": asked.tools,
-        "max_tokens": asked.max_tokens and int(asked.max_tokens),
-        "max_completion_tokens": asked.max_completion_tokens and int(asked.max_completion_tokens),
-        "routing_constraint": asked.routing_constraint,
-    }
-    return {
-        "model": asked.model,
-        "messages": list(asked.conversation),
-        **{name: value for name, value in told.items() if value is not None},
-    }
 
 
 def _import_routers() -> None:

@@ -6,16 +6,28 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from llmrouter_pareto.constraints import Choice, Constraint, ConstraintError, choose
+from llmrouter.constraints import (
+    COST,
+    MODEL,
+    NUMBER,
+    QUALITY,
+    Choice,
+    Constraint,
+    ConstraintError,
+    choose,
+    ranked,
+)
+from llmrouter.decision import RoutingDecision
 
 LLMS = ["a", "b", "c", "d"]
 NAN = math.nan
 
 
-@pytest.mark.parametrize("told", [None, {}, {"cost_constraint": None}])
-def test_no_constraint(told: Any) -> None:
-    assert Constraint.parse(told, LLMS) is None
+def test_no_constraint() -> None:
+    assert Constraint.parse(None, LLMS) is None
 
 
 @pytest.mark.parametrize(
@@ -40,6 +52,13 @@ def test_what_is_understood(told: Any, expected: Constraint) -> None:
     ("told", "param", "says"),
     [
         ([], "routing_constraint", "expected an object"),
+        ({}, "routing_constraint", "expected an object"),
+        ({"cost_constraint": None}, "routing_constraint", "expected an object"),
+        (
+            {"quality_constraint": {"numeric_value": 10**400}},
+            "routing_constraint.quality_constraint.numeric_value",
+            "a number",
+        ),
         ("cheap", "routing_constraint", "expected an object"),
         (
             {"price": {"numeric_value": 1}},
@@ -63,7 +82,7 @@ def test_what_is_understood(told: Any, expected: Constraint) -> None:
             "routing_constraint.cost_constraint",
             "expected {'numeric_value'",
         ),
-        ({"cost_constraint": {"usd": 1}}, "routing_constraint.cost_constraint", "expected {'numeric_value'"),
+        ({"cost_constraint": {"usd": 1}}, "routing_constraint.cost_constraint", "'usd' is unknown"),
         *(
             (
                 {kind: {"numeric_value": value}},
@@ -217,3 +236,57 @@ def test_a_trade_off_leaves_out_unknown_costs_unless_all_are() -> None:
 def test_relative_weights_order_llms_of_unknown_cost() -> None:
     weights = [3.0, 1.0, 2.0, math.inf]
     assert choose(LLMS, [0.9] * 4, [NAN] * 4, range(4), quality(0.5), weights=weights).number == 1
+
+
+SCORES = {"best": 0.9, "good": 0.8, "poor": 0.2, "unpriced": 0.7}
+COSTS = {"best": 9.0, "good": 5.0, "poor": 1.0, "unpriced": None}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "trade_off", "order"),
+    [
+        (None, None, ["best", "good", "unpriced", "poor"]),
+        # Those within the limit, the best first; then the others, the cheapest first.
+        ({COST: {NUMBER: 5.0}, "limit": 5.0}, None, ["good", "poor", "best", "unpriced"]),
+        # Those good enough, the cheapest first; then the others, the best first.
+        ({QUALITY: {NUMBER: 0.7}, "limit": 0.7}, None, ["good", "best", "unpriced", "poor"]),
+        ({COST: {MODEL: "unpriced"}, "limit": None}, None, ["poor", "good", "best", "unpriced"]),
+        (None, 0.2, ["poor", "good", "best", "unpriced"]),
+        (None, 0.01, ["best", "good", "poor", "unpriced"]),
+    ],
+)
+def test_the_ranking_keeps_to_what_was_asked(
+    constraint: Any, trade_off: float | None, order: list[str]
+) -> None:
+    extra = {"expected_costs": COSTS, "trade_off": trade_off}
+    gone = RoutingDecision(model_name="gone", scores=SCORES, constraint=constraint, extra=extra)
+    assert ranked(gone, sorted(SCORES)) == order
+    assert gone.ranking == ["gone", *order]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 10) | st.just(NAN)), min_size=1, max_size=6),
+    st.sampled_from([COST, QUALITY, None]),
+    st.floats(0, 1),
+    st.floats(0, 2),
+)
+def test_the_choice_is_the_first_of_the_ranking(
+    told: list[tuple[float, float]], kind: str | None, number: float, trade_off: float
+) -> None:
+    llms = [f"llm{place}" for place in range(len(told))]
+    qualities, costs = [pair[0] for pair in told], [pair[1] for pair in told]
+    constraint = None if kind is None else Constraint(kind, number)
+    choice = choose(llms, qualities, costs, range(len(llms)), constraint, trade_off)
+    decision = RoutingDecision(
+        model_name="gone",
+        scores=dict(zip(llms, qualities, strict=True)),
+        constraint=choice.told(constraint).get("constraint"),
+        extra={
+            "expected_costs": dict(
+                zip(llms, [None if cost != cost else cost for cost in costs], strict=True)
+            ),
+            "trade_off": trade_off,
+        },
+    )
+    assert ranked(decision, llms)[0] == llms[choice.number]
