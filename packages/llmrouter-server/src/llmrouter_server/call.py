@@ -188,7 +188,7 @@ class Call:
         return report
 
     def count(self, usage: msgspec.Raw | None, complete: bool) -> None:
-        """Read the tokens that an answer reports; what cannot be true is ignored.
+        """Read the tokens that an answer reports; where they cannot be true, its tokens are unknown.
 
         Args:
             usage: The field of the answer.
@@ -203,6 +203,7 @@ class Call:
                     raise ValueError(f"more tokens than the context window of {window} takes")
         except (ValueError, RecursionError) as error:  # msgspec's errors are among them
             logger.warning("%s: the usage that it reports is ignored: %s", self.candidate.name, error)
+            self.usage = None
             return
         if found is not None:
             self.usage, self.complete = found, complete
