@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from llmrouter_cli.__main__ import run
+from llmrouter_cli.app import OURS
 from tests.cli.conftest import WAITING
 
 INFER = ("infer", "--route-only", "--router", "randomrouter", "--config")
@@ -182,6 +183,38 @@ def test_what_a_command_of_a_plugin_raises_is_one_sentence_that_names_the_plugin
     assert told in done.err
     assert done.err.count("\n") == 1
     assert f"    {body}" in invoke("--debug", "act").err
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("open('nowhere')", "Error: [Errno 2] No such file or directory: 'nowhere'\n"),
+        ("raise OSError", "Error: the command 'act' of llmrouter-act 1.0 failed: OSError"),
+        ("1 / 0", "Error: the command 'act' of llmrouter-act 1.0 failed: ZeroDivisionError"),
+    ],
+)
+def test_an_error_of_the_system_in_a_command_of_our_own_plugins_says_enough(
+    invoke: Callable[..., Any],
+    command_of_a_plugin: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    told: str,
+) -> None:
+    monkeypatch.setattr("llmrouter_cli.app.OURS", {"llmrouter-act"})
+    command_of_a_plugin(body)
+    done = invoke("act")
+    assert done.status == 1
+    assert done.err.startswith(told)
+    assert done.err.count("\n") == 1
+
+
+def test_our_own_plugins_with_commands_are_known() -> None:
+    packages = Path(__file__).parents[2] / "packages"
+    found = packages.glob("*/src/*/plugin.py")
+    with_commands = {
+        path.parents[2].name for path in found if "llmrouter_register_commands" in path.read_text()
+    }
+    assert with_commands == OURS
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ COMMANDS = {
 GUARDED = frozenset({"list-routers", "plugins", "doctor"})
 
 
+# Our own plugins with commands. An OSError of theirs says enough, as one of the built-in commands does.
+OURS = frozenset({"llmrouter-server", "llmrouter-lifecycle"})
+
 # What a command raises to end with a status or a message of its own, or because its user stopped it.
 _MEANT = (
     click.ClickException,
@@ -65,6 +68,7 @@ class App:
         block: Plugins to leave out.
         use_directories: Whether to look for routers in directories.
         whose: Names the command that runs and its plugin; None while no command of a plugin runs.
+        ours: Whether that plugin is one of ours.
     """
 
     def __init__(self, guard: Guard | None = None) -> None:
@@ -73,6 +77,7 @@ class App:
         self.block: tuple[str, ...] = ()
         self.use_directories = True
         self.whose: str | None = None
+        self.ours = False
 
     @cached_property
     def registry(self) -> PluginRegistry:
@@ -122,7 +127,8 @@ class LazyGroup(click.Group):
             declaration = registry.commands[cmd_name]
             with result_stream():
                 found = registry.load(declaration)
-            ctx.ensure_object(App).whose = f"the command {cmd_name!r} of {declaration.plugin.distribution}"
+            app, distribution = ctx.ensure_object(App), declaration.plugin.distribution
+            app.whose, app.ours = f"the command {cmd_name!r} of {distribution}", distribution.name in OURS
         if not isinstance(found, click.Command):
             raise click.ClickException(f"{cmd_name!r} is not a click command but {found!r}")
         return found
@@ -138,10 +144,11 @@ class LazyGroup(click.Group):
         except _MEANT:
             raise
         except BaseException as error:  # a plugin's command may raise anything
-            whose = ctx.ensure_object(App).whose
-            if whose is None or (isinstance(error, LLMRouterError) and text_of(error)):
+            app = ctx.ensure_object(App)
+            says_enough = (LLMRouterError, OSError) if app.ours else LLMRouterError
+            if app.whose is None or (isinstance(error, says_enough) and text_of(error)):
                 raise
-            raise failure(whose, error) from error
+            raise failure(app.whose, error) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
