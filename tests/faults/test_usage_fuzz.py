@@ -11,7 +11,6 @@ import contextlib
 import json
 import re
 import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
