@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +14,7 @@ from llmrouter_lifecycle.client.backends import Embedded
 from llmrouter_lifecycle.home import Home
 from llmrouter_lifecycle.training.runner import Runner
 from llmrouter_testing.upstream import Upstream
+from tests.lifecycle.postgresql import PostgreSQL
 
 
 @pytest.fixture
@@ -28,64 +22,12 @@ def hidden() -> tuple[str, ...]:
     return ("llmrouter-threshold",)
 
 
-def _program(name: str) -> str | None:
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name)
-    for folder in reversed(folders):
-        if (folder / name).exists():
-            return str(folder / name)
-    return shutil.which(name)
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """Run a PostgreSQL server in a temporary folder; returns the address of its first database."""
-    initdb, postgres = _program("initdb"), _program("postgres")
-    if initdb is None or postgres is None:
-        missing = "PostgreSQL is not installed; run: apt-get install postgresql"
-        # Where changes are judged, it has to be there.
-        assert "CI" not in os.environ, missing
-        pytest.skip(missing)
-    # It refuses to run as root.
-    user = "postgres" if os.getuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="llmrouter-pg-"))
-    try:
-        if user is not None:
-            entry = pwd.getpwnam(user)
-            os.chown(folder, entry.pw_uid, entry.pw_gid)
-        data = folder / "data"
-        options: dict[str, Any] = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL}
-        setup = [initdb, "-D", str(data), "-U", "llmrouter", "--auth=trust", "--no-sync", "-E", "UTF8"]
-        subprocess.run(setup, check=True, **options)
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                # Reached through a socket in the folder, so that no port can be taken. Not durable: quicker.
-                [postgres, "-D", str(data), "-k", str(folder), "-h", "", "-F", "-c", "max_connections=200"],
-                **{**options, "stdout": log, "stderr": log},
-            )
-            try:
-                address = f"postgresql://llmrouter@/postgres?host={folder}"
-                _wait_for(address, server, folder / "log")
-                yield address
-            finally:
-                # Without waiting for clients to leave, as it does when terminated.
-                server.send_signal(signal.SIGINT)
-                server.wait(300)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    import psycopg
-
-    for _ in range(300):
-        try:
-            psycopg.connect(address).close()
-        except psycopg.OperationalError:
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(log.read_text())
+    server = PostgreSQL()
+    yield server.address
+    server.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.processes)])
