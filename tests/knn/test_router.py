@@ -183,7 +183,7 @@ def test_training_reports_and_refuses_data_of_other_llms(configured: Configured)
     trainer.train()
     assert parts == [(1, 1)]
     other = KnnRouter(str(configured(candidates={"cook": {}})))
-    with pytest.raises(DataError, match="no row tells"):
+    with pytest.raises(DataError, match="no row says"):
         KnnTrainer(other, other.cfg).train()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llmrouter.errors import LLMRouterError
-from llmrouter_pareto.prompts import answer_limit, prompt_tokens
+from llmrouter.request import answer_limit, prompt_tokens
 
 pytestmark = pytest.mark.torch
 
@@ -232,13 +232,22 @@ class TestPrompts:
 
 class TestSummary:
     def summarised(self, quality: Any, cost: Any, truth: Any, actual: Any) -> dict[str, Any]:
-        from llmrouter_pareto.examples import Examples
+        from llmrouter.learning.outcomes import Outcomes
         from llmrouter_pareto.summary import summarise
 
         table = np.array(truth, float)
         empty = np.full_like(table, NAN)
         rows = [{"query": str(number)} for number in range(len(table))]
-        examples = Examples(rows, ("small", "large"), table, np.ones(len(table)), empty, empty, empty)
+        examples = Outcomes(
+            rows,
+            ("small", "large"),
+            table,
+            np.zeros(len(table), bool),
+            np.ones(len(table)),
+            empty,
+            empty,
+            empty,
+        )
         return summarise(examples, np.array(quality, float), np.array(cost, float), np.array(actual, float))
 
     def test_it_tells_of_llms_frontier_and_constraints(self) -> None:

@@ -149,13 +149,22 @@ def test_the_summary_without_prices() -> None:
     assert router.summary["llms"]["small"]["cost"] is None
 
 
+def test_votes_for_the_best_llm_are_shares_of_quality() -> None:
+    easy, hard = "What is the capital of France?", "Prove that there are infinitely many primes"
+    rows = [{"query": f"{easy} {number}", "best_llm": "small"} for number in range(60)]
+    rows += [{"query": f"{hard} {number}", "best_llm": "large"} for number in range(60)]
+    router = trained(rows)
+    for query, best in ((easy, "small"), (hard, "large")):
+        assert router.route_single({"query": query})["model_name"] == best
+    assert router.summary["llms"]["small"]["quality"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ([], "no row tells how well a candidate did"),
-        ([{"query": "q", "best_llm": "small", "performance": 1}], 'not {"query", "best_llm"'),
-        ([{"query": "q", "model_name": "other", "performance": 1}], "no row tells"),
-        ([{"query": "q", "model_name": "small", "performance": 2}], "performances are from 0 to 1, found 2"),
+        ([], "no row says how well a candidate did"),
+        ([{"query": "q", "model_name": "other", "performance": 1}], "no row says"),
+        ([{"query": "q", "model_name": "small", "performance": 2}], "from 0 to 1, found 2"),
         (
             [{"query": "q", "model_name": "small", "performance": 1, "cost": -1}],
             "cost: routing data: expected",

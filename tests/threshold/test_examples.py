@@ -29,9 +29,10 @@ BEST: list[dict[str, Any]] = [
 
 
 def made(rows: list[dict[str, Any]], tiers: list[str] = TIERS, target: str | None = None) -> Examples:
+    from llmrouter.learning.outcomes import outcomes_from
     from llmrouter_threshold.examples import examples_from
 
-    return examples_from(rows, tiers, target)
+    return examples_from(outcomes_from(rows, tiers).select(tiers), target)
 
 
 def test_performances_of_both_make_gain() -> None:
@@ -82,8 +83,10 @@ def test_queries_that_lack_an_llm_are_left_out_with_a_warning(caplog: pytest.Log
 def test_best_llm_that_does_not_take_part_is_left_out_with_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert made([*BEST, {"query": "q", "best_llm": "other"}]).queries == ["easy", "hard"]
-    assert "1 of 3 queries are left out" in caplog.text
+    rows = [*BEST, {"query": "q", "best_llm": "other"}]
+    assert made(rows).queries == ["easy", "hard"]
+    assert "Rows of other are left out" in caplog.text
+    assert made(rows, ["small", "large", "other"]).queries == ["easy", "hard", "q"]
 
 
 def test_best_llm_beside_performances_is_left_out_of_gain_with_a_warning(

@@ -414,6 +414,6 @@ def test_quality_that_cannot_be_had_is_told_before_training(trainer: MakeTrainer
 
 
 def test_routing_data_of_other_llms(trained: Train) -> None:
-    with pytest.raises(DataError, match="small and large"):
+    with pytest.raises(DataError, match="no row says"):
         trained([{"query": "q", "best_llm": "other"}])
     assert not PATH.exists()

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import llmrouter
 from llmrouter.config import config_error
 from llmrouter.encoders import create_encoder
-from llmrouter.encoders.base import Encoder, Floats
+from llmrouter.encoders.base import Encoder
 from llmrouter.encoders.cache import cached
 from llmrouter.encoders.queries import encode_queries
 from llmrouter.errors import CheckpointError, LLMRouterError
@@ -155,7 +156,7 @@ class KnnRouter(Router):
         if unknown := [name for name in self.llm_data if name not in memory.llms]:
             logger.warning("%s cannot be chosen: %s was not trained on them", ", ".join(unknown), NAME)
 
-    def check_costs(self, llms: Sequence[str], cost: Floats) -> None:
+    def check_costs(self, llms: Sequence[str], cost: NDArray[np.floating[Any]]) -> None:
         """Check that a cost is known if the configuration trades quality for it.
 
         Args:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from llmrouter.encoders.queries import encode_queries
+from llmrouter.learning.outcomes import outcomes_from
 from llmrouter.models.base_trainer import BaseTrainer
-from llmrouter_knn.examples import examples_from
 from llmrouter_knn.memory import Memory, dense
 from llmrouter_knn.router import KnnRouter
 
@@ -29,22 +29,22 @@ class KnnTrainer(BaseTrainer):
         """
         router = self.router
         path, rows = self.save_path(), self.routing_data()
-        examples = examples_from(rows, router.llm_data)
-        router.check_costs(examples.llms, examples.cost)
+        outcomes = outcomes_from(rows, router.llm_data)
+        router.check_costs(outcomes.llms, outcomes.usd)
         encoder = router.make_encoder()
         if encoder is not None:
-            encoder.fit([row["query"] for row in examples.rows])
+            encoder.fit(outcomes.queries)
         parts = []
-        for at in range(0, len(examples.rows), AT_ONCE):
-            parts.append(dense(encode_queries(encoder, examples.rows[at : at + AT_ONCE])))
-            self.report(len(parts), -(-len(examples.rows) // AT_ONCE), {})
+        for at in range(0, len(outcomes), AT_ONCE):
+            parts.append(dense(encode_queries(encoder, outcomes.rows[at : at + AT_ONCE])))
+            self.report(len(parts), -(-len(outcomes) // AT_ONCE), {})
         memory = Memory(
-            examples.llms,
+            outcomes.llms,
             np.concatenate(parts).astype(np.float16),
-            examples.quality,
-            examples.cost,
+            outcomes.quality.astype(np.float32),
+            outcomes.usd.astype(np.float32),
             router.settings.search,
         )
-        trained = {"data": examples.digest, "queries": len(examples.rows)}
+        trained = {"data": outcomes.digest, "queries": len(outcomes)}
         router.take_over(memory, encoder, trained)
         router.save_router(path)

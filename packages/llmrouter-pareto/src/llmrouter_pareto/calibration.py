@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from llmrouter.learning.outcomes import Array
 from llmrouter.models.calibration import expected_calibration_error, fit_logistic, logistic
-from llmrouter_pareto.examples import Array
 
 _LEAST = 1e-4
 

@@ -12,7 +12,7 @@ import numpy as np
 from llmrouter.completion.prices import Price, price_of
 from llmrouter.config import config_error
 from llmrouter.constraints import COST, MODEL
-from llmrouter_pareto.examples import Array, Examples
+from llmrouter.learning.outcomes import Array, Outcomes
 from llmrouter_pareto.hyperparameters import Hyperparameters
 
 TOKENS = "tokens"
@@ -33,12 +33,12 @@ class Costs:
     ratios: tuple[float, ...]
 
     @classmethod
-    def fit(cls, examples: Examples) -> Costs:
+    def fit(cls, outcomes: Outcomes) -> Costs:
         """Learn them from routing data."""
-        answers, usd = (_columns(table) for table in (examples.answer, examples.usd))
-        known = ~np.isnan(examples.prompt)
-        told = np.where(known, examples.prompt, 0.0)
-        estimated = np.where(known, examples.estimated[:, None], 0.0)
+        answers, usd = (_columns(table) for table in (outcomes.answer, outcomes.usd))
+        known = ~np.isnan(outcomes.prompt)
+        told = np.where(known, outcomes.prompt, 0.0)
+        estimated = np.where(known, outcomes.estimated[:, None], 0.0)
         overall = (told.sum() + 1) / (estimated.sum() + 1)
         # The weight of one token: what is known of all LLMs counts where nothing is of this one.
         ratios = (told.sum(axis=0) + overall) / (estimated.sum(axis=0) + 1)
@@ -66,15 +66,15 @@ class Costs:
         """Return it as JSON holds it."""
         return {"units": list(self.units), "ratios": list(self.ratios)}
 
-    def outlay(self, examples: Examples) -> Array:
-        """Return what is predicted, in each LLM's unit, as the examples tell it, (n, m)."""
+    def outlay(self, outcomes: Outcomes) -> Array:
+        """Return what is predicted, in each LLM's unit, as the outcomes tell it, (n, m)."""
         return np.stack(
             [
-                examples.answer[:, number]
+                outcomes.answer[:, number]
                 if unit == TOKENS
-                else examples.usd[:, number]
+                else outcomes.usd[:, number]
                 if unit == USD
-                else np.full(len(examples), np.nan)
+                else np.full(len(outcomes), np.nan)
                 for number, unit in enumerate(self.units)
             ],
             axis=1,
@@ -107,17 +107,17 @@ class Costs:
             for unit, price in zip(self.units, prices, strict=True)
         ]
 
-    def actual(self, examples: Examples, prices: Sequence[Price | None]) -> Array:
-        """Return the costs that the examples tell, (n, m): by tokens and price, else as observed."""
-        costs: Array = examples.usd.copy()
+    def actual(self, outcomes: Outcomes, prices: Sequence[Price | None]) -> Array:
+        """Return the costs that the outcomes tell, (n, m): by tokens and price, else as observed."""
+        costs: Array = outcomes.usd.copy()
         for number, (unit, ratio, price) in enumerate(zip(self.units, self.ratios, prices, strict=True)):
             if unit != TOKENS:
                 continue
             costs[:, number] = np.nan
             if price is not None:
-                prompt = examples.prompt[:, number]
-                prompt = np.where(np.isnan(prompt), examples.estimated * ratio, prompt)
-                costs[:, number] = (prompt * price.input + examples.answer[:, number] * price.output) / 1e6
+                prompt = outcomes.prompt[:, number]
+                prompt = np.where(np.isnan(prompt), outcomes.estimated * ratio, prompt)
+                costs[:, number] = (prompt * price.input + outcomes.answer[:, number] * price.output) / 1e6
         return costs
 
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from llmrouter.completion.prices import Price
 from llmrouter.encoders.base import Encoder
 from llmrouter.encoders.queries import encode_queries
+from llmrouter.learning.outcomes import Array, Outcomes
 from llmrouter.models.features import Features, project
 from llmrouter_pareto.calibration import Calibration
 from llmrouter_pareto.costs import Costs
-from llmrouter_pareto.examples import Array, Examples
 from llmrouter_pareto.hyperparameters import Hyperparameters
 from llmrouter_pareto.learning import Decay, Linear
 from llmrouter_pareto.predictor import Predictor, Raw, Shape
@@ -61,7 +61,7 @@ class Fitted:
 
 
 def fit(
-    examples: Examples,
+    outcomes: Outcomes,
     encoder: Encoder | None,
     settings: Hyperparameters,
     prices: Sequence[Price | None],
@@ -73,7 +73,7 @@ def fit(
     calibrate, and tell how good the router is. Then the predictors are fitted to all.
 
     Args:
-        examples: What is learned from.
+        outcomes: What is learned from.
         encoder: Fitted to their texts; None where queries bring their embeddings.
         settings: The hyperparameters.
         prices: Of each LLM, for the summary.
@@ -82,48 +82,48 @@ def fit(
     Raises:
         LLMRouterError: The queries cannot be encoded.
     """
-    costs = Costs.fit(examples)
-    actual = costs.actual(examples, prices)
-    if len(examples) < FEWEST:
+    costs = Costs.fit(outcomes)
+    actual = costs.actual(outcomes, prices)
+    if len(outcomes) < FEWEST:
         logger.warning(
             "%d queries are too few to tell them apart (%d are needed): LLMs are predicted by their means",
-            len(examples),
+            len(outcomes),
             FEWEST,
         )
-        predictor = _means(examples, costs)
-        told = predictor(Features(torch.zeros(len(examples), 0)))
-        quality, cost = _judged(told, Calibration(), costs, examples, prices)
-        summary = summarise(examples, quality, cost, actual)
+        predictor = _means(outcomes, costs)
+        told = predictor(Features(torch.zeros(len(outcomes), 0)))
+        quality, cost = _judged(told, Calibration(), costs, outcomes, prices)
+        summary = summarise(outcomes, quality, cost, actual)
         return Fitted(predictor, costs, Calibration(), summary, {})
     with _one_thread():
-        fitting = _Fitting(examples, encoder, settings, costs)
+        fitting = _Fitting(outcomes, encoder, settings, costs)
         raw, shares = fitting.cross_predict(report)
-        predictor = fitting.predictor(np.arange(len(examples)), *shares)
-    calibration = Calibration.fit(raw.quality.double().numpy(), examples.quality)
-    quality, cost = _judged(raw, calibration, costs, examples, prices)
-    metrics = {"calibration_error": calibration.error or 0.0, **_metrics(quality, cost, examples, actual)}
+        predictor = fitting.predictor(np.arange(len(outcomes)), *shares)
+    calibration = Calibration.fit(raw.quality.double().numpy(), outcomes.quality)
+    quality, cost = _judged(raw, calibration, costs, outcomes, prices)
+    metrics = {"calibration_error": calibration.error or 0.0, **_metrics(quality, cost, outcomes, actual)}
     report(settings.folds + 1, settings.folds + 1, metrics)
-    return Fitted(predictor, costs, calibration, summarise(examples, quality, cost, actual), metrics)
+    return Fitted(predictor, costs, calibration, summarise(outcomes, quality, cost, actual), metrics)
 
 
 class _Fitting:
     """What the fits to parts of the queries share: features and space, which know of no outcome."""
 
     def __init__(
-        self, examples: Examples, encoder: Encoder | None, settings: Hyperparameters, costs: Costs
+        self, outcomes: Outcomes, encoder: Encoder | None, settings: Hyperparameters, costs: Costs
     ) -> None:
-        features = Features.of(encode_queries(encoder, examples.rows))
+        features = Features.of(encode_queries(encoder, outcomes.rows))
         sparse = features.indices is not None
         dim = (encoder.dim if encoder is not None else None) or features.values.shape[-1]
         generator = torch.Generator()
         generator.manual_seed(settings.seed)
-        self.examples = examples
+        self.outcomes = outcomes
         self.settings = settings
         self.space = Space.fit(features, dim, settings.components, generator)
         self.features = self.space.compact(features)
         self.places = self.space.place(self.features).half()
-        self.quality = torch.from_numpy(examples.quality).float()
-        self.outlay = torch.from_numpy(costs.outlay(examples)).float()
+        self.quality = torch.from_numpy(outcomes.quality).float()
+        self.outlay = torch.from_numpy(costs.outlay(outcomes)).float()
         self.kept = len(self.space.kept) if sparse else None
 
     def cross_predict(self, report: Report) -> tuple[Raw, tuple[float, float]]:
@@ -185,12 +185,12 @@ class _Fitting:
         )
 
     def _parts(self) -> NDArray[np.int64]:
-        drawn = [_drawn(query, self.settings.seed) for query in self.examples.queries]
+        drawn = [_drawn(query, self.settings.seed) for query in self.outcomes.queries]
         return np.asarray(drawn) % self.settings.folds
 
     def _remembered(self, rows: Tensor) -> Tensor:
         """Return as many of the queries as are remembered, drawn by a hash of their texts."""
-        drawn = [_drawn(self.examples.queries[row], self.settings.seed) for row in rows.tolist()]
+        drawn = [_drawn(self.outcomes.queries[row], self.settings.seed) for row in rows.tolist()]
         order = np.argsort(np.asarray(drawn), kind="stable")[: self.settings.memory]
         return rows[torch.from_numpy(np.sort(order))]
 
@@ -232,12 +232,12 @@ def filled(shape: Shape, space: Space, **buffers: Tensor) -> Predictor:
     return predictor.prepare().eval()
 
 
-def _means(examples: Examples, costs: Costs) -> Predictor:
+def _means(outcomes: Outcomes, costs: Costs) -> Predictor:
     """Make a predictor that knows each LLM's means alone."""
-    llms = len(examples.llms)
+    llms = len(outcomes.llms)
     shape = Shape(llms, dim=0, kept=None, components=0, memory=0, neighbors=1, cost_neighbors=1)
-    quality = torch.from_numpy(np.nanmean(examples.quality, axis=0))
-    outlay = torch.from_numpy(costs.outlay(examples)).nanmean(0)
+    quality = torch.from_numpy(np.nanmean(outcomes.quality, axis=0))
+    outlay = torch.from_numpy(costs.outlay(outcomes)).nanmean(0)
     # Kept from being infinite: an LLM that was always right.
     bias = torch.logit(quality.clamp(1e-6, 1 - 1e-6))
     return filled(shape, Space(0, None, 0).prepare(), bias=bias.float(), mean_outlay=outlay.float())
@@ -247,20 +247,20 @@ def _judged(
     raw: Raw,
     calibration: Calibration,
     costs: Costs,
-    examples: Examples,
+    outcomes: Outcomes,
     prices: Sequence[Price | None],
 ) -> tuple[Array, Array]:
     """Return calibrated qualities and expected costs, (n, m) each."""
-    unlimited = np.full(len(examples), np.inf)
+    unlimited = np.full(len(outcomes), np.inf)
     outlay = raw.outlay.double().numpy()
     return (
         calibration(raw.quality.double().numpy()),
-        costs.expected(outlay, examples.estimated, unlimited, prices),
+        costs.expected(outlay, outcomes.estimated, unlimited, prices),
     )
 
 
-def _metrics(quality: Array, cost: Array, examples: Examples, actual: Array) -> dict[str, float]:
-    found = {"brier": float(np.nanmean((quality - examples.quality) ** 2))}
+def _metrics(quality: Array, cost: Array, outcomes: Outcomes, actual: Array) -> dict[str, float]:
+    found = {"brier": float(np.nanmean((quality - outcomes.quality) ** 2))}
     both = (cost > 0) & (actual > 0)
     if both.any():
         # By how much an expected cost is off, as a factor; the geometric mean.

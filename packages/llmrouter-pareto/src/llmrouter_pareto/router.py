@@ -20,19 +20,19 @@ from llmrouter.encoders.base import Encoder
 from llmrouter.encoders.cache import cached
 from llmrouter.encoders.queries import encode_queries
 from llmrouter.errors import CheckpointError, LLMRouterError
+from llmrouter.learning.outcomes import Array
 from llmrouter.models.arrays import check_header, named_under, write_content
 from llmrouter.models.checkpoint import pack_checkpoint, read_checkpoint, unpack_checkpoint
 from llmrouter.models.encoder_state import BROUGHT, encoder_state, restored_encoder
 from llmrouter.models.features import Features
 from llmrouter.models.meta_router import MetaRouter
+from llmrouter.request import answer_limit, prompt_tokens
 from llmrouter.routing import ALLOWED
 from llmrouter_pareto.calibration import Calibration
 from llmrouter_pareto.costs import Costs, check_costs, prices_of, weights_of
-from llmrouter_pareto.examples import Array
 from llmrouter_pareto.hyperparameters import Hyperparameters
 from llmrouter_pareto.plugin import NAME
 from llmrouter_pareto.predictor import Predictor, Shape
-from llmrouter_pareto.prompts import answer_limit, prompt_tokens
 
 logger = logging.getLogger(__name__)
 

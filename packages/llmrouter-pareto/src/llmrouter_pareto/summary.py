@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from llmrouter.constraints import COST, QUALITY, Constraint, choose
 from llmrouter.evaluation.frontier import hull, trade_offs
-from llmrouter_pareto.examples import Array, Examples
+from llmrouter.learning.outcomes import Array, Outcomes
 
 # Points of the frontier, and levels of quality that are tried as constraints.
 POINTS = 33
@@ -19,13 +19,13 @@ LEVELS = 5
 Choices = NDArray[np.int64]
 
 
-def summarise(examples: Examples, quality: Array, cost: Array, actual: Array) -> dict[str, Any]:
+def summarise(outcomes: Outcomes, quality: Array, cost: Array, actual: Array) -> dict[str, Any]:
     """Tell what the router would do on n queries that its predictions have not seen.
 
     Where an outcome is not known its prediction stands in.
 
     Args:
-        examples: The queries, and how m LLMs did on them.
+        outcomes: The queries, and how m LLMs did on them.
         quality: Predicted, (n, m).
         cost: Predicted, in USD, (n, m), NaN where unknown.
         actual: As it was, (n, m), NaN where unknown.
@@ -37,25 +37,25 @@ def summarise(examples: Examples, quality: Array, cost: Array, actual: Array) ->
         ``hull``; ``constraints``, the same for limits at the means of the LLMs, and the share of queries in
         which the limit is ``met``. Unknown is None.
     """
-    truth = np.where(np.isnan(examples.quality), quality, examples.quality)
+    truth = np.where(np.isnan(outcomes.quality), quality, outcomes.quality)
     paid = np.where(np.isnan(actual), cost, actual)
     singles: list[dict[str, Any]] = [
         {
-            "labels": int((~np.isnan(examples.quality[:, number])).sum()),
-            "quality": float(np.nanmean(examples.quality[:, number])),
+            "labels": int((~np.isnan(outcomes.quality[:, number])).sum()),
+            "quality": float(np.nanmean(outcomes.quality[:, number])),
             "cost": _mean(actual[:, number]),
         }
-        for number in range(len(examples.llms))
+        for number in range(len(outcomes.llms))
     ]
     on_hull = _on_hull([one["cost"] for one in singles], [one["quality"] for one in singles])
     return {
-        "queries": len(examples),
+        "queries": len(outcomes),
         "llms": {
             name: {**one, "frontier": there}
-            for name, one, there in zip(examples.llms, singles, on_hull, strict=True)
+            for name, one, there in zip(outcomes.llms, singles, on_hull, strict=True)
         },
-        "frontier": _frontier(examples.llms, quality, cost, truth, paid),
-        "constraints": _constrained(examples.llms, quality, cost, truth, paid, singles),
+        "frontier": _frontier(outcomes.llms, quality, cost, truth, paid),
+        "constraints": _constrained(outcomes.llms, quality, cost, truth, paid, singles),
     }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from llmrouter.learning.outcomes import outcomes_from
 from llmrouter_pareto.costs import Costs, check_costs, prices_of
-from llmrouter_pareto.examples import examples_from
 from llmrouter_pareto.fitting import Report, fit
 from llmrouter_pareto.router import ParetoRouter
 
@@ -23,7 +23,7 @@ def train(
     hyperparameters. No text of a query is in them.
 
     Args:
-        rows: As `llmrouter_pareto.examples.examples_from` takes them.
+        rows: As `llmrouter.learning.outcomes.outcomes_from` takes them.
         candidates: As a router's ``llm_data``.
         hparam: As in a configuration.
         report: Called after each part of the work with the parts done, the parts of all, and figures.
@@ -42,16 +42,16 @@ def train(
 
 def learn(router: ParetoRouter, rows: Iterable[Mapping[str, Any]], report: Report) -> None:
     """Train a router in place; arguments and errors as `train`."""
-    examples = examples_from(rows, router.llm_data)
+    outcomes = outcomes_from(rows, router.llm_data)
     # Training is in vain if the router cannot choose as the configuration says.
-    check_costs(router.settings, Costs.fit(examples), examples.llms, router.llm_data, router.source)
+    check_costs(router.settings, Costs.fit(outcomes), outcomes.llms, router.llm_data, router.source)
     encoder = router.make_encoder()
     if encoder is not None:
-        encoder.fit(examples.queries)
-    fitted = fit(examples, encoder, router.settings, prices_of(router.llm_data, examples.llms), report)
+        encoder.fit(outcomes.queries)
+    fitted = fit(outcomes, encoder, router.settings, prices_of(router.llm_data, outcomes.llms), report)
     trained = {
-        "data": examples.digest,
-        "queries": len(examples),
+        "data": outcomes.digest,
+        "queries": len(outcomes),
         "labels": {name: told["labels"] for name, told in fitted.summary["llms"].items()},
         "means_only": fitted.means_only,
         "metrics": fitted.metrics,
@@ -59,7 +59,7 @@ def learn(router: ParetoRouter, rows: Iterable[Mapping[str, Any]], report: Repor
     router.take_over(
         fitted.predictor,
         encoder,
-        examples.llms,
+        outcomes.llms,
         fitted.costs,
         fitted.calibration,
         trained,

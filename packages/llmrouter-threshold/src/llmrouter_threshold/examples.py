@@ -1,16 +1,16 @@
-"""Turn routing data into what the estimator learns from."""
+"""Turn outcomes into what the estimator learns from."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmrouter.errors import DataError
+from llmrouter.learning.outcomes import Outcomes
 
 logger = logging.getLogger(__name__)
 
@@ -68,73 +68,42 @@ class Examples(NamedTuple):
         return f"sha256:{digest.hexdigest()}"
 
 
-def examples_from(
-    rows: Sequence[Mapping[str, Any]], tiers: Sequence[str], target: str | None = None
-) -> Examples:
-    """Make examples from routing data of either shape.
+def examples_from(outcomes: Outcomes, target: str | None = None) -> Examples:
+    """Make examples of the outcomes of two LLMs or more, from the smallest to the largest.
 
     Args:
-        rows: One for each query, with ``best_llm``, or one for each query and LLM, with ``performance``.
-        tiers: The LLMs from small to large.
-        target: One of `TARGETS`; by default ``gain`` where performances of each LLM are known.
+        outcomes: Where queries have votes for the best LLM, their label is how large that is.
+        target: One of `TARGETS`; by default ``gain`` where the qualities of both ends are known.
 
     Raises:
-        DataError: No row can be used, or the target needs what the rows do not tell.
+        DataError: No query can be used, or the target needs what the data do not say.
     """
-    performance: dict[str, dict[str, float]] = {}
-    best: dict[str, str] = {}
-    brought: dict[str, Any] = {}
-    for row in rows:
-        query = row["query"]
-        if row.get("embedding") is not None:
-            brought.setdefault(query, row["embedding"])
-        if isinstance(row.get("model_name"), str) and row.get("performance") is not None:
-            performance.setdefault(query, {})[row["model_name"]] = float(row["performance"])
-        elif row.get("best_llm") is not None:
-            best[query] = row["best_llm"]
-    small, large = tiers[0], tiers[-1]
-    pairs = {
-        query: (told[small], told[large])
-        for query, told in performance.items()
-        if small in told and large in told
-    }
-    seen = len(performance.keys() | best.keys())
-    if target == "gain" and not pairs:
+    small, large = outcomes.llms[0], outcomes.llms[-1]
+    ends = outcomes.quality[:, [0, -1]]
+    both = ~np.isnan(ends).any(axis=1) & ~outcomes.votes
+    if target == "gain" and not both.any():
         raise DataError(None, f"target 'gain' needs the performance of both {small} and {large} on a query")
-    if pairs and target != "difficulty":
-        return _examples({query: list(pair) for query, pair in pairs.items()}, brought, "gain", seen)
-    needed = {query: [1 - pair[0]] for query, pair in pairs.items()}
-    ranks = {name: rank / (len(tiers) - 1) for rank, name in enumerate(tiers)}
-    needed |= {query: [ranks[name]] for query, name in best.items() if name in ranks}
-    if not needed:
+    if both.any() and target != "difficulty":
+        return _examples(outcomes, both, ends, "gain")
+    shares = np.nan_to_num(outcomes.quality)
+    votes = shares.sum(axis=1)
+    voted = outcomes.votes & (votes > 0)
+    ranks = np.linspace(0, 1, len(outcomes.llms))
+    best = (shares @ ranks) / np.where(voted, votes, 1)
+    needed = np.where(voted, best, 1 - ends[:, 0])[:, None]
+    if not (both | voted).any():
         raise DataError(
             None,
-            f"the routing data tell neither the performance of both {small} and {large} nor best_llm",
+            f"the routing data have neither the performance of both {small} and {large} nor best_llm",
         )
-    return _examples(needed, brought, "difficulty", seen)
+    return _examples(outcomes, both | voted, needed, "difficulty")
 
 
-def _examples(labels: dict[str, list[float]], brought: dict[str, Any], target: str, seen: int) -> Examples:
-    if seen > len(labels):
-        logger.warning("%d of %d queries are left out: their rows lack an LLM", seen - len(labels), seen)
-    queries = list(labels)
-    values = np.asarray([labels[query] for query in queries], dtype=np.float32)
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-        raise DataError(None, "routing data: performances are numbers from 0 to 1")
-    rows = [
-        {"query": query, "embedding": _embedding(query, brought[query])}
-        if query in brought
-        else {"query": query}
-        for query in queries
-    ]
-    return Examples(rows, values, target)
-
-
-def _embedding(query: str, brought: Any) -> NDArray[np.float32]:
-    try:
-        embedding = np.asarray(brought, dtype=np.float32)
-    except (TypeError, ValueError):
-        embedding = np.empty((0, 0), dtype=np.float32)
-    if embedding.ndim != 1:
-        raise DataError(None, f"routing data: the embedding of {query[:60]!r} is not a list of numbers")
-    return embedding
+def _examples(
+    outcomes: Outcomes, usable: NDArray[np.bool_], labels: NDArray[np.float64], target: str
+) -> Examples:
+    if not usable.all():
+        left_out = int((~usable).sum())
+        logger.warning("%d of %d queries are left out: their rows lack an LLM", left_out, len(outcomes))
+    rows = [outcomes.rows[number] for number in np.flatnonzero(usable)]
+    return Examples(rows, labels[usable].astype(np.float32), target)

@@ -18,6 +18,7 @@ from torch.nn import functional
 from llmrouter.config import config_error
 from llmrouter.encoders.base import SparseBatch
 from llmrouter.errors import CheckpointError
+from llmrouter.learning.outcomes import outcomes_from
 from llmrouter.models.arrays import named_under
 from llmrouter.models.base_trainer import BaseTrainer
 from llmrouter.models.checkpoint import read_checkpoint, write_state
@@ -77,7 +78,8 @@ class ThresholdTrainer(BaseTrainer):
         self._path = Path(path)
         # Written beside the checkpoint after each epoch, and removed at the end.
         self._state_path = self._path.with_name(f"{self._path.name}.training")
-        self._examples = examples_from(rows, router.llm_names, router.settings.target)
+        outcomes = outcomes_from(rows, router.llm_data).select(router.llm_names)
+        self._examples = examples_from(outcomes, router.settings.target)
         self._digest = self._examples.digest
         with Processes(self.device) as self._processes:
             resumed = self._resumed()

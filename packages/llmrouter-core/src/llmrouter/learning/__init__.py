@@ -1,0 +1,1 @@
+"""What learned routers have in common: the data that they learn from."""
