@@ -14,8 +14,8 @@ import pytest
 
 # What ends the process where it is imported, and what is said about it.
 KILLERS = {
-    "exit": ("import os\nos._exit(0)", "importing it ended the process with status 0"),
-    "status": ("import os\nos._exit(3)", "importing it ended the process with status 3"),
+    "exit": ("import os\nos._exit(0)", "SystemExit: os._exit(0) (fake_bad.py, line 2)"),
+    "status": ("import ctypes\nctypes.CDLL(None)._exit(3)", "importing it ended the process with status 3"),
     "segfault": ("import ctypes\nctypes.string_at(0)", "importing it ended the process by SIGSEGV"),
     "illegal": (
         "import os, signal\nos.kill(os.getpid(), signal.SIGILL)",
@@ -29,7 +29,7 @@ KILLERS = {
     "hook": (
         "import os\nfrom llmrouter import hookimpl\n\n"
         "@hookimpl\ndef llmrouter_register_routers():\n    os._exit(4)",
-        "importing it ended the process with status 4",
+        "SystemExit: os._exit(4) (fake_bad.py, line 6)",
     ),
     "SystemExit": ("raise SystemExit(0)", "SystemExit: 0"),
     "KeyboardInterrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt (fake_bad.py, line 1)"),
@@ -82,6 +82,39 @@ def test_what_shows_plugins_survives_an_import_that_ends_the_process(
     assert command("list-routers").status == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        *((kind, ("infer", "--query", "hi")) for kind, (_, told) in KILLERS.items() if "ended" in told),
+        *(("segfault", (name,)) for name in ("train", "serve", "act")),
+    ],
+)
+def test_other_commands_end_with_the_process_and_the_plugin_is_named(
+    bad: Callable[[str], None],
+    command: Callable[..., Any],
+    config: Callable[..., str],
+    kind: str,
+    arguments: tuple[str, ...],
+) -> None:
+    bad(KILLERS[kind][0])
+    done = command(*arguments, "--router", "bad", "--config", config())
+    assert done.status
+    assert done.out == ""
+    told = "Error: the process ended while importing the plugin 'bad' of llmrouter-bad 1.0; "
+    assert f"{told}'llmrouter plugins disable' leaves it out\n" in done.err
+
+
+@pytest.mark.parametrize("source", ["import os\nos._exit(0)", "from os import _exit\n_exit(0)"])
+def test_a_plugin_that_would_exit_leaves_other_commands_working(
+    bad: Callable[[str], None], command: Callable[..., Any], config: Callable[..., str], source: str
+) -> None:
+    bad(source)
+    done = command("infer", "--route-only", "--router", "randomrouter", "--config", config(), "--query", "hi")
+    assert done.status == 0
+    assert done.json
+    assert "Error" not in done.err
+
+
 @pytest.mark.parametrize("kind", EVERYTHING)
 def test_what_helps_against_a_plugin_imports_none(
     bad: Callable[[str], None], command: Callable[..., Any], kind: str
@@ -127,7 +160,7 @@ def test_several_plugins_may_end_the_process(
     install: Callable[..., Path], command: Callable[..., Any]
 ) -> None:
     for name in ("one", "two", "three"):
-        source = "import os\nos._exit(7)"
+        source = "import ctypes\nctypes.CDLL(None)._exit(7)"
         install(f"llmrouter-{name}", {f"fake_{name}": source}, {name: f"fake_{name}"})
     done = command("plugins", "--json")
     assert done.status == 0

@@ -254,6 +254,7 @@ def test_workers_that_never_come_up_end_the_gateway(serve: Serve) -> None:  # no
     )
     assert ended.returncode == 1
     assert "the gateway cannot start: a worker ended by SIGSEGV" in ended.stderr
+    assert f'File "{router}", line ' in ended.stderr
     assert "Traceback" not in ended.stderr
     assert time.monotonic() - started < allowed(40)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -41,7 +42,7 @@ COMMANDS = {
 
 
 # Besides --help, these show what is installed, so they have to work whatever that is. Others run for longer,
-# or talk to a terminal, which suits no fork.
+# or talk to a terminal, which suits no fork; if an import ends them, the plugin is named.
 GUARDED = frozenset({"list-routers", "plugins", "doctor"})
 
 
@@ -63,7 +64,8 @@ class App:
     """What the commands share.
 
     Attributes:
-        guard: Keeps the command alive, whatever importing plugins does; None for those that go without.
+        guard: Keeps the command alive, whatever importing plugins does, or names the plugin; None: neither.
+        guarded: Whether it keeps the command alive.
         debug: Whether to show tracebacks.
         block: Plugins to leave out.
         use_directories: Whether to look for routers in directories.
@@ -73,6 +75,7 @@ class App:
 
     def __init__(self, guard: Guard | None = None) -> None:
         self.guard = guard
+        self.guarded = True
         self.debug = False
         self.block: tuple[str, ...] = ()
         self.use_directories = True
@@ -82,9 +85,12 @@ class App:
     @cached_property
     def registry(self) -> PluginRegistry:
         """The plugins of this environment, looked for once."""
-        if self.guard:
+        watch: AbstractContextManager[None] = nullcontext()
+        if self.guard and self.guarded:
             self.guard.enter()
-        with result_stream():  # a plugin that prints when it is imported prints to standard error
+        elif self.guard:
+            watch = self.guard.watch()
+        with watch, result_stream():  # a plugin that prints when it is imported prints to standard error
             registry = PluginRegistry(
                 block=self.block,
                 directories=None if self.use_directories else False,
@@ -116,7 +122,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; None where there is none of that name."""
         if cmd_name not in GUARDED:
-            ctx.ensure_object(App).guard = None
+            ctx.ensure_object(App).guarded = False
         if cmd_name in COMMANDS:
             name = cmd_name.replace("-", "_")
             found = getattr(importlib.import_module(f"llmrouter_cli.commands.{name}"), name)

@@ -1,7 +1,8 @@
-"""Survive plugins whose import ends the process, or never ends.
+"""Survive plugins whose import ends the process, or never ends, or at least name them.
 
-The rest of a command runs in a fork of this process, which reports what it imports. If that ends the fork,
-the command starts again in another one, without that plugin. Nothing is written before plugins are imported.
+A command that shows what is installed goes on in a fork of this process, which reports what it imports. If
+that ends the fork, the command starts again in another one, without that plugin. Nothing is written before
+plugins are imported. Other commands stay in this process, and if an import ends it, a fork names the plugin.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from typing import NoReturn
 
 import click
 
@@ -38,6 +41,7 @@ class Guard:
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
         self._pipe: int | None = None
+        self._is_fork = False
 
     def enter(self) -> None:
         """Go on in a fork; this process waits for it and exits with its status.
@@ -54,7 +58,7 @@ class Guard:
             if not child:
                 os.close(reading)
                 os.setpgid(0, 0)  # Ctrl-C in a terminal reaches it through this process alone
-                self._pipe = writing
+                self._pipe, self._is_fork = writing, True
                 return
             os.close(writing)
             watch = _Watch(child, reading)
@@ -70,19 +74,45 @@ class Guard:
                 err=True,
             )
 
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Import plugins in this process; should that end it, a fork says which one was being imported."""
+        if not hasattr(os, "fork"):
+            yield
+            return
+        reading, writing = os.pipe()
+        # What ends a process must not end the fork before it has said so.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        parent, child = os.getpid(), os.fork()
+        if not child:
+            os.close(writing)
+            _tell_end(parent, reading)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(reading)
+        self._pipe = writing
+        try:
+            yield
+        finally:
+            self._pipe = None
+            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # a plugin waited for it
+                os.waitpid(child, 0)
+            with contextlib.suppress(OSError):  # a plugin closed it
+                os.close(writing)
+
     def problem(self, plugin: Plugin) -> str | None:
         """Return why a plugin must not be imported, or None."""
         return self.problems.get(_label(plugin))
 
     def importing(self, plugin: Plugin) -> None:
         """Report that a plugin is imported next."""
-        if self._pipe is not None:
+        if self._is_fork:
             signal.alarm(2 * int(LIMIT) + 1)  # in case nobody watches any more
         self._report(_label(plugin))
 
     def imported(self) -> None:
         """Report that all plugins are imported."""
-        if self._pipe is not None:
+        if self._is_fork:
             signal.alarm(0)
         self._report(_IMPORTED)
 
@@ -164,6 +194,22 @@ class _Watch:
             return None
         how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
         return f"importing it ended the process {how}"
+
+
+def _tell_end(parent: int, pipe: int) -> NoReturn:
+    """Wait until the process that imports plugins ends, and say what it imported; then end."""
+    try:
+        os.close(1)  # whoever reads what this command writes must not wait for this process
+        importing = b""
+        while reported := os.read(pipe, 65536):
+            importing = reported.splitlines()[-1]
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        if importing not in (b"", _IMPORTED.encode()):
+            advice = b"'llmrouter plugins disable' leaves it out"
+            os.write(2, b"Error: the process ended while importing the plugin %s; %s\n" % (importing, advice))
+    finally:
+        os._exit(0)
 
 
 def _label(plugin: Plugin) -> str:

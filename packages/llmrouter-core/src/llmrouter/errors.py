@@ -113,8 +113,8 @@ class MissingExtraError(LLMRouterError, ImportError):
         super().__init__(f"{what} needs a package that is not installed; run: pip install '{extra}'")
 
 
-# Every import of code in plugin directories passes through it; the code that imports is meant.
-_IMPORTER = str(Path(__file__).with_name("plugin_dirs"))
+# Imports of other people's code pass through these of our files; the code that imports is meant.
+_IMPORTERS = tuple(str(Path(__file__).with_name(name)) for name in ("plugin_dirs", "plugin_system"))
 
 
 def describe(error: BaseException) -> str:
@@ -134,7 +134,7 @@ def _described(error: BaseException) -> str:
     where, trace = "", error.__traceback__
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if not file.startswith(("<frozen ", _IMPORTER)):
+        if not file.startswith(("<frozen ", *_IMPORTERS)):
             where = f" ({Path(file).name}, line {trace.tb_lineno})"
         trace = trace.tb_next
     message = text_of(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import faulthandler
 import json
 import logging
 import os
@@ -249,4 +250,5 @@ def _end_with_supervisor() -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # a crash names the file that it happened in
     raise SystemExit(main())

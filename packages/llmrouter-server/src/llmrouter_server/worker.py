@@ -7,6 +7,7 @@ socket as the argument; `llmrouter_server.link` says what the two tell each othe
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -306,6 +307,7 @@ def configure_logging(debug: bool = False) -> None:
 
 def main() -> int:
     """Run a worker of the supervisor's."""
+    faulthandler.enable()  # a crash names the file that it happened in
     hung_up = hold_hang_ups()
     start = _read_start()
     hold_files(start.files)

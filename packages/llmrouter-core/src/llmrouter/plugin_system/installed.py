@@ -21,6 +21,7 @@ import pluggy
 
 from llmrouter import hookspecs, specs
 from llmrouter.errors import PluginError, describe, text_of
+from llmrouter.plugin_system.exits import exits_raise
 from llmrouter.plugin_system.isolation import is_interrupt
 from llmrouter.plugin_system.metadata import (
     CORE,
@@ -136,7 +137,7 @@ class InstalledPlugins:
         points = entry_points()
         self.unused = selection.unused(points)
         self.plugins: list[Plugin] = []
-        with Surroundings() as self._surroundings:
+        with Surroundings() as self._surroundings, exits_raise():
             self._execute(self.builtin)
             for same in _by_module(points):
                 self.plugins.append(self._load(same, selection))

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from llmrouter.plugin_system.exits import exits_raise
 from llmrouter.plugin_system.isolation import plugin_code
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def importing(whose: str) -> Iterator[None]:
     """
     with Surroundings() as surroundings:
         try:
-            with plugin_code(whose):
+            with plugin_code(whose), exits_raise():
                 yield
         finally:
             if changed := surroundings.restore():
