@@ -95,6 +95,10 @@ def test_what_is_said_without_plain_text(endpoint: Endpoint, message: dict[str, 
 def test_usage_that_is_garbage_is_unknown_and_so_is_the_cost(endpoint: Endpoint, usage: Any) -> None:
     found = built(endpoint, {**choice(content="hi"), "usage": usage})
     assert (found.text, found.usage, found.cost) == ("hi", None, None)
+    # Nor is it what an earlier part of a stream reported, unless the last part reports nothing.
+    earlier = {**choice(content="hi"), "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    found = built(endpoint, earlier, {"choices": [], "usage": usage})
+    assert found.usage == (Usage(1, 1) if usage is None else None)
 
 
 def test_json_that_is_not_called_so(endpoint: Endpoint) -> None:

@@ -94,8 +94,8 @@ class Guard:
             yield
         finally:
             self._pipe = None
-            os.kill(child, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):  # a plugin waited for it
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):  # a plugin waited for it
+                os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
             with contextlib.suppress(OSError):  # a plugin closed it
                 os.close(writing)

@@ -68,6 +68,7 @@ class AnswerBuilder:
             self._usage = read_usage(answer.usage) or self._usage
         except ValueError as error:
             # An answer is an answer nevertheless; what it cost is unknown.
+            self._usage = None
             logger.warning("%s: the usage it reports is ignored: %s", answer.model or "an LLM", error)
         if not answer.choices:
             return ""
