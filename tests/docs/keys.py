@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from llmrouter.completion import services
 from llmrouter.config import SECTIONS
 from llmrouter.data import candidates
 from llmrouter.gateway_settings import SECTION as GATEWAY
 from llmrouter.gateway_settings import Settings
+from llmrouter.learning.policy import PolicySettings
+from llmrouter.learning.predictor import PredictorSettings
 from llmrouter.plugin_system import settings as plugin_settings
 from llmrouter_knn.hyperparameters import Hyperparameters as KnnHyperparameters
 from llmrouter_lifecycle.judges import rubric
@@ -103,7 +106,7 @@ def read_by_name() -> dict[str, frozenset[str]]:
 
 # Where a router's hyperparameters are read, and where they are told.
 ROUTERS = {"random": "randomrouter", "rules": "rulesrouter"}
-HYPERPARAMETERS = {
+HYPERPARAMETERS: dict[str, Any] = {
     "knn": KnnHyperparameters,
     "pareto": ParetoHyperparameters,
     "random": RandomHyperparameters,
@@ -118,7 +121,10 @@ def hyperparameters_of(name: str) -> frozenset[str]:
     read = (pair for path in folder.rglob("*.py") for pair in keys_in(path.read_text("utf-8")))
     found = {key for section, key in read if section == "hparam"}
     if name in HYPERPARAMETERS:
-        found |= {field.name for field in fields(HYPERPARAMETERS[name])}
+        kinds = [HYPERPARAMETERS[name]]
+        if issubclass(kinds[0], PredictorSettings):
+            kinds.append(PolicySettings)
+        found |= {field.name for kind in kinds for field in fields(kind)}
     return frozenset(found)
 
 

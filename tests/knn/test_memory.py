@@ -18,7 +18,7 @@ NAN = math.nan
 def memory(quality: Any, cost: Any = None, vectors: Any = ((1, 0), (0, 1), (-1, 0))) -> Memory:
     table = np.array(quality, np.float32)
     costs = np.full_like(table, NAN) if cost is None else np.array(cost, np.float32)
-    return Memory(("a", "b"), np.array(vectors, np.float16), table, costs, "numpy")
+    return Memory(np.array(vectors, np.float16), table, costs, "numpy")
 
 
 def features(*rows: Any) -> Any:
@@ -42,8 +42,8 @@ def test_an_llm_of_which_no_neighbour_tells_goes_by_its_mean() -> None:
 
 def test_costs_are_averaged_alike_and_unknown_ones_stay_unknown() -> None:
     told = memory([[1, 0]] * 3, [[3, NAN], [3, NAN], [3, NAN]]).predict(features((1, 0)), 2, 1)
-    assert told.cost[0, 0] == pytest.approx(3)
-    assert np.isnan(told.cost[0, 1])
+    assert told.outlay[0, 0] == pytest.approx(3)
+    assert np.isnan(told.outlay[0, 1])
 
 
 def test_more_neighbours_than_there_are_means_all() -> None:
@@ -59,7 +59,7 @@ def test_batches_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("llmrouter_knn.memory.AT_ONCE", 4)
     parts = kept.predict(asked, 5, 0.3)
     np.testing.assert_array_equal(whole.quality, parts.quality)
-    np.testing.assert_array_equal(whole.cost, parts.cost)
+    np.testing.assert_array_equal(whole.outlay, parts.outlay)
     assert kept.predict(asked[:0], 5, 0.3).quality.shape == (0, 2)
 
 

@@ -62,8 +62,8 @@ def test_what_is_saved_is_what_is_loaded(router: ParetoRouter, learned: bytes) -
 
 
 def test_a_loaded_router_predicts_as_the_trained_one() -> None:
+    from llmrouter.learning.training import learn
     from llmrouter_pareto import ParetoRouter
-    from llmrouter_pareto.training import learn
 
     router = ParetoRouter({}, CANDIDATES)
     learn(router, outcomes(texts(60)), lambda *_: None)

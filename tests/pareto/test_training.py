@@ -115,7 +115,7 @@ def test_a_dense_encoder_and_embeddings_that_queries_bring() -> None:
 
 def test_a_memory_that_is_bounded() -> None:
     router = trained(outcomes(texts(120)), memory=30)
-    assert router.model.shape.memory == 30
+    assert router.learned.predictor.model.shape.memory == 30
     assert router.predict([HARD]).quality[0, 0] < 0.3
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmrouter.encoders.base import Floats, SparseBatch
+from llmrouter.learning.predictor import Predictions
 from llmrouter_knn.search import Near, Search, create_search
 
 # Dimensions that sparse features are folded into.
@@ -18,39 +19,26 @@ FOLDED = 1024
 AT_ONCE = 256
 
 
-class Predictions(NamedTuple):
-    """What n queries may expect of m LLMs.
-
-    Attributes:
-        quality: From 0 to 1, (n, m).
-        cost: USD, (n, m), NaN where unknown.
-    """
-
-    quality: Floats
-    cost: Floats
-
-
 @dataclass
 class Memory:
     """The r training queries.
 
     Attributes:
-        llms: Names of the m LLMs.
         vectors: The queries, in half precision, (r, d).
         quality: From 0 to 1, (r, m), NaN where unknown; each LLM has one at least.
-        cost: USD, (r, m), NaN where unknown.
+        outlay: Tokens of answers or USD, (r, m), NaN where unknown.
         search: What looks for neighbours, of `llmrouter_knn.search.SEARCHES`.
     """
 
-    llms: tuple[str, ...]
     vectors: NDArray[np.float16]
     quality: Floats
-    cost: Floats
+    outlay: Floats
     search: str = "auto"
 
     def __post_init__(self) -> None:
-        shape = (len(self.vectors), len(self.llms))
-        if self.vectors.ndim != 2 or not shape[0] or self.quality.shape != shape or self.cost.shape != shape:
+        shape = (len(self.vectors), *self.quality.shape[1:])
+        sound = self.vectors.ndim == self.quality.ndim == 2 and len(self.vectors)
+        if not sound or self.quality.shape != shape or self.outlay.shape != shape:
             raise ValueError("what is remembered of queries and LLMs differs in number")
         if not np.isfinite(self.vectors).all() or np.isnan(self.quality).all(axis=0).any():
             raise ValueError("what is remembered holds what is no number")
@@ -79,9 +67,9 @@ class Memory:
         weights = np.exp((near.similarity - 1) / temperature)
         weights /= weights.sum(axis=1, keepdims=True)
         averaged = _averaged(self._outcomes, self._means, near.numbers, weights)
-        quality, cost = np.split(averaged, 2, axis=1)
+        quality, outlay = np.split(averaged, 2, axis=1)
         # Rounding may lead a little beyond.
-        return Predictions(quality.clip(0, 1), cost)
+        return Predictions(quality.clip(0, 1), outlay)
 
     @cached_property
     def _search(self) -> Search:
@@ -90,7 +78,7 @@ class Memory:
     @cached_property
     def _outcomes(self) -> Floats:
         # Side by side, so that those of neighbours are gathered once.
-        return np.concatenate([self.quality, self.cost], axis=1)
+        return np.concatenate([self.quality, self.outlay], axis=1)
 
     @cached_property
     def _means(self) -> Floats:

@@ -1,178 +1,202 @@
-"""Predict, from a query's features, how well each LLM does and how long its answer is or what it costs."""
+"""Fit the model of ``paretorouter`` to outcomes, and let it predict."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, NamedTuple
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import msgspec
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
+from llmrouter.learning.predictor import Examples, Predictions, Predictor
+from llmrouter.learning.predictor import Features as Encoded
+from llmrouter.learning.training import FEWEST, drawn
 from llmrouter.models.features import Features, project
+from llmrouter_pareto.hyperparameters import Hyperparameters
+from llmrouter_pareto.learning import Decay, Linear
+from llmrouter_pareto.model import Model, Shape
 from llmrouter_pareto.space import Space
 
-# Neighbours that an LLM's chance by the linear model counts as, beside those of which its outcome is known.
-CHANCE = 20
-# Neighbours whose length of answers is as much evidence as an LLM's mean over all queries.
-PRIOR = 1
-# Queries that are compared with all that are remembered at a time; bounds the memory this takes.
-AT_ONCE = 512
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What it takes to make a predictor like another one.
+class ParetoPredictor(Predictor):
+    """A linear model of all that queries say, moved towards what happened with the queries nearest to them.
 
-    Attributes:
-        llms: Number of LLMs, m.
-        dim: Number of features that the encoder gives.
-        kept: How many of them count, f; None where features are dense, and all do.
-        components: Dimensions of the space in which neighbours are looked for, d.
-        memory: Queries that are remembered, r; 0: qualities and costs are the means.
-        neighbors: Neighbours that a quality is averaged over.
-        cost_neighbors: Neighbours that an answer's length or cost is averaged over.
-        common_share: How far the mean over the LLMs goes by the neighbours, from 0 to 1; else by the linear
-            model.
-        own_share: The same for how an LLM differs from that mean.
+    With fewer queries than `llmrouter.learning.training.FEWEST`, qualities and outlays are the LLMs' means.
     """
 
-    llms: Count
-    dim: Count
-    kept: Count | None
-    components: Count
-    memory: Count
-    neighbors: Count
-    cost_neighbors: Count
-    common_share: float = 0.5
-    own_share: float = 0.5
+    Settings = Hyperparameters
+    settings: Hyperparameters
+    model: Model
+    space: Space
 
-    @classmethod
-    def from_json(cls, told: Any) -> Shape:
-        """Read again what `to_json` gave.
+    def prepare(self, features: Encoded, dim: int | None) -> None:
+        """Find the features that count, and the small space in which neighbours are looked for."""
+        found = Features.of(features)
+        generator = torch.Generator()
+        generator.manual_seed(self.settings.seed)
+        with _one_thread():
+            self.space = Space.fit(found, dim or found.values.shape[-1], self.settings.components, generator)
 
-        Raises:
-            ValueError: It is something else.
-        """
-        return msgspec.convert(told, cls)
+    def fit(self, examples: Examples, apart: Examples | None) -> None:
+        """Fit the model; on the examples apart, how far the neighbours count."""
+        if len(examples.outcomes) < FEWEST and apart is None:
+            logger.warning(
+                "%d queries are too few to tell them apart (%d are needed): LLMs get their means",
+                len(examples.outcomes),
+                FEWEST,
+            )
+            self.model = _means(examples)
+            return
+        with _one_thread():
+            self.model = self._fitted(examples, self.found)
+            if apart is None:
+                return
+            own = self.space.compact(Features.of(apart.features))
+            with torch.inference_mode():
+                chances = torch.sigmoid(project(own, self.model.weights) + self.model.bias)
+                local, _ = self.model.local(chances, self.model.nearest(self.space.place(own)))
+            quality = torch.from_numpy(apart.outcomes.quality).float()
+            common, differing = best_shares(quality - chances, local - chances)
+            self.found = {"common_share": common, "own_share": differing}
+            self.model.shape = self.model.shape.with_shares(**self.found)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
-        return asdict(self)
+    def _fitted(self, examples: Examples, shares: Mapping[str, float]) -> Model:
+        settings = self.settings
+        own = self.space.compact(Features.of(examples.features))
+        quality = torch.from_numpy(examples.outcomes.quality).float()
+        outlay = torch.from_numpy(examples.outlay).float()
+        kept = len(self.space.kept) if self.space.sparse else None
+        linear = Linear(own, quality, self.space.dim if kept is None else kept)
+        weights, bias = linear.fit(Decay(settings.common_decay, settings.weight_decay))
+        places = self.space.place(own).half()
+        remembered = self._remembered(examples.outcomes.queries)
+        fifth = max(len(quality) // 5, 1)
+        shape = Shape(
+            llms=quality.shape[1],
+            dim=self.space.dim,
+            kept=kept,
+            components=places.shape[1],
+            memory=len(remembered),
+            neighbors=min(settings.neighbors, fifth),
+            cost_neighbors=min(settings.cost_neighbors, fifth),
+            **shares,
+        )
+        return filled(
+            shape,
+            self.space,
+            weights=weights,
+            bias=bias,
+            places=places[remembered],
+            quality=quality[remembered],
+            outlay=outlay[remembered],
+            mean_outlay=outlay.nanmean(0),
+        )
+
+    def _remembered(self, queries: list[str]) -> Tensor:
+        """Return the queries that are remembered, drawn by a hash of their texts where they are too many."""
+        if len(queries) <= self.settings.memory:
+            return torch.arange(len(queries))
+        numbers = np.array([drawn(query, self.settings.seed) for query in queries])
+        return torch.from_numpy(np.sort(np.argsort(numbers, kind="stable")[: self.settings.memory]))
+
+    def predict(self, features: Encoded) -> Predictions:
+        """See `Predictor.predict`."""
+        raw = self.model(Features.of(features))
+        return Predictions(raw.quality.double().numpy(), raw.outlay.double().numpy())
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it learned from sparse features."""
+        return self.model.space.sparse
+
+    @property
+    def dim(self) -> int:
+        """Number of features that it learned from."""
+        return self.model.shape.dim
+
+    @property
+    def reads(self) -> bool:
+        """Whether it knows more than means."""
+        return self.model.shape.memory > 0
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See `Predictor.state`."""
+        arrays = {name: value.numpy() for name, value in self.model.state_dict().items()}
+        return arrays, self.model.shape.to_json()
+
+    def restore(self, llms: int, arrays: Mapping[str, NDArray[Any]], told: Mapping[str, Any]) -> None:
+        """See `Predictor.restore`."""
+        shape = Shape.from_json(told)
+        if shape.llms != llms:
+            raise ValueError("the numbers of LLMs differ")
+        with torch.device("meta"):  # whatever size the file claims
+            model = Model(shape)
+        tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in arrays.items()}
+        model.load_state_dict(tensors, assign=True)
+        self.model = model.prepare().eval()
+        self.space = self.model.space
 
 
-class Raw(NamedTuple):
-    """Predictions for n queries and m LLMs.
+def best_shares(error: Tensor, moved: Tensor) -> tuple[float, float]:
+    """Return how far qualities are best moved, from 0 to 1.
 
-    Attributes:
-        quality: Uncalibrated, from 0 to 1, (n, m).
-        outlay: Tokens of the answer, or USD, as each LLM's unit is, (n, m); NaN where nothing is known.
+    What LLMs have in common and how they differ, by which one is chosen, are told apart. Least squares are
+    unsure of both, so that the shares are half-way between theirs and one half.
+
+    Args:
+        error: Truth less the linear model's chance, (n, m), NaN where unknown.
+        moved: What the neighbours tell less that chance, (n, m).
+
+    Returns:
+        For the mean over the LLMs of a query, and for their differences from it.
     """
-
-    quality: Tensor
-    outlay: Tensor
-
-
-class Predictor(nn.Module):
-    """A linear model of all that queries say, and what happened with the queries nearest to this one.
-
-    The linear model gives each LLM's chance to answer well. From it the quality is moved towards the mean
-    over the k nearest training queries, in which the chance counts as `CHANCE` further ones, so that few
-    known outcomes move it little. Lengths and costs of answers are means over the nearest queries, in which
-    the LLM's mean over all counts as `PRIOR` further ones.
-
-    Attributes:
-        weights: Of the linear model, (f, m); bias: (m,).
-        places: Of the remembered queries in the small space, (r, d), in half precision.
-        quality: Their qualities, (r, m), NaN where unknown.
-        outlay: Their tokens of answers or USD, (r, m), NaN where unknown.
-        mean_outlay: Mean over all training queries, (m,), NaN where unknown.
-    """
-
-    weights: Tensor
-    bias: Tensor
-    places: Tensor
-    quality: Tensor
-    outlay: Tensor
-    mean_outlay: Tensor
-    _places: Tensor
-    _quality: Tensor
-    _outlay: Tensor
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.space = Space(shape.dim, shape.kept, shape.components)
-        width = shape.dim if shape.kept is None else shape.kept
-        components = shape.dim if shape.kept is None else shape.components
-        for name, size in {
-            "weights": (width, shape.llms),
-            "bias": (shape.llms,),
-            "quality": (shape.memory, shape.llms),
-            "outlay": (shape.memory, shape.llms),
-            "mean_outlay": (shape.llms,),
-        }.items():
-            self.register_buffer(name, torch.zeros(size))
-        self.register_buffer("places", torch.zeros(shape.memory, components, dtype=torch.half))
-
-    def prepare(self) -> Predictor:
-        """Make ready what is derived from the buffers, once they are filled.
-
-        Raises:
-            ValueError: They do not fit each other, or hold what is no number.
-        """
-        self.space.prepare()
-        shares = (self.shape.common_share, self.shape.own_share)
-        if not all(0 <= share <= 1 for share in shares):
-            raise ValueError("the shares of the neighbours are out of range")
-        for name in ("weights", "bias", "places"):
-            if not torch.isfinite(getattr(self, name)).all():
-                raise ValueError(f"{name} holds what is no number")
-        self._places = self.places.float().T.contiguous()
-        self._quality, self._outlay = _sums(self.quality), _sums(self.outlay)
-        return self
-
-    @torch.inference_mode()
-    def forward(self, features: Features) -> Raw:
-        """Predict for n queries."""
-        if not self.shape.memory:
-            count = len(features)
-            return Raw(torch.sigmoid(self.bias).repeat(count, 1), self.mean_outlay.repeat(count, 1))
-        own = self.space.compact(features)
-        chances = torch.sigmoid(project(own, self.weights) + self.bias)
-        near = self.nearest(self.space.place(own))
-        return self.combine(chances, near)
-
-    def nearest(self, places: Tensor) -> Tensor:
-        """Return the numbers of the remembered queries nearest to others, the nearest first, (n, k)."""
-        most = min(max(self.shape.neighbors, self.shape.cost_neighbors), self.shape.memory)
-        found = [(part @ self._places).topk(most, dim=1).indices for part in torch.split(places, AT_ONCE)]
-        return torch.cat(found) if found else torch.zeros(0, most, dtype=torch.long)
-
-    def combine(self, chances: Tensor, near: Tensor) -> Raw:
-        """Join the linear model's chances, (n, m), with what happened with the nearest queries, (n, k)."""
-        local, outlay = self.local(chances, near)
-        moved = local - chances
-        common = moved.mean(1, keepdim=True)
-        quality = chances + self.shape.common_share * common + self.shape.own_share * (moved - common)
-        return Raw(quality.clamp(0, 1), outlay)
-
-    def local(self, chances: Tensor, near: Tensor) -> Raw:
-        """Return what the nearest queries tell, (n, m) each; arguments are those of `combine`."""
-        total, count = _added(self._quality, near[:, : self.shape.neighbors])
-        quality = (total + CHANCE * chances) / (count + CHANCE)
-        total, count = _added(self._outlay, near[:, : self.shape.cost_neighbors])
-        # Where an LLM's mean is unknown, so is every outlay.
-        return Raw(quality, (total + PRIOR * self.mean_outlay) / (count + PRIOR))
+    known = ~torch.isnan(error)
+    count = known.sum(1, keepdim=True)
+    error, moved = (torch.where(known, table, 0.0).double() for table in (error, moved))
+    common_error, common_moved = (table.sum(1, keepdim=True) / count for table in (error, moved))
+    own_error, own_moved = (
+        torch.where(known, table - mean, 0.0)
+        for table, mean in ((error, common_error), (moved, common_moved))
+    )
+    common, own = (
+        float((wanted * step).sum() / (step**2).sum().clamp(min=1e-12))
+        for wanted, step in ((common_error, common_moved), (own_error, own_moved))
+    )
+    return (min(max(common, 0.0), 1.0) + 0.5) / 2, (min(max(own, 0.0), 1.0) + 0.5) / 2
 
 
-def _sums(table: Tensor) -> Tensor:
-    """Return what adds up to sums and counts, (r, 2m), of a table with NaN in it, (r, m)."""
-    known = ~torch.isnan(table)
-    return torch.cat([table.nan_to_num(0.0), known.float()], dim=1)
+def filled(shape: Shape, space: Space, **buffers: Tensor) -> Model:
+    """Make a model of its buffers."""
+    model = Model(shape)
+    model.space = space
+    for name, value in buffers.items():
+        setattr(model, name, value)
+    return model.prepare().eval()
 
 
-def _added(table: Tensor, near: Tensor) -> tuple[Tensor, ...]:
-    return torch.nn.functional.embedding_bag(near.contiguous(), table, mode="sum").chunk(2, dim=1)
+def _means(examples: Examples) -> Model:
+    """Make a model that knows each LLM's means alone."""
+    llms = examples.outcomes.quality.shape[1]
+    shape = Shape(llms, dim=0, kept=None, components=0, memory=0, neighbors=1, cost_neighbors=1)
+    quality = torch.from_numpy(np.nanmean(examples.outcomes.quality, axis=0))
+    outlay = torch.from_numpy(examples.outlay).nanmean(0)
+    # Kept from being infinite: an LLM that was always right.
+    bias = torch.logit(quality.clamp(1e-6, 1 - 1e-6))
+    return filled(shape, Space(0, None, 0).prepare(), bias=bias.float(), mean_outlay=outlay.float())
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute in one thread, for sums by several end in other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

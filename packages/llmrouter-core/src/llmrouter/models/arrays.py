@@ -29,12 +29,17 @@ def write_arrays(
     Raises:
         CheckpointError: The file cannot be written.
     """
+    write_content(pack_arrays(arrays, header), path)
+
+
+def pack_arrays(arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> bytes:
+    """Return what `write_arrays` writes."""
     import numpy as np
     from safetensors import numpy as safetensors
 
     # The format knows no strides.
     packed = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_content(safetensors.save(packed, {HEADER: json.dumps(header)}), path)
+    return bytes(safetensors.save(packed, {HEADER: json.dumps(header)}))
 
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
@@ -43,9 +48,23 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[np.gene
     Raises:
         CheckpointError: The file is missing, damaged, or no safetensors.
     """
+    return unpack_arrays(read_content(path), path)
+
+
+def unpack_arrays(
+    raw: bytes, path: str | os.PathLike[str]
+) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
+    """Take apart what a file holds, or what `pack_arrays` returned.
+
+    Args:
+        raw: The content.
+        path: Where it comes from, for errors.
+
+    Raises:
+        CheckpointError: It is damaged, or no safetensors.
+    """
     from safetensors import numpy as safetensors
 
-    raw = read_content(path)
     if not is_safetensors(raw[:9]):
         raise CheckpointError(path, "is no safetensors file; it was saved by something else")
     try:

@@ -78,6 +78,7 @@ def read_hyperparameters(
     exclusive: Sequence[str] = (),
     *,
     strict: bool = False,
+    also: Collection[str] = (),
 ) -> T:
     """Read the hyperparameters that a dataclass declares.
 
@@ -96,6 +97,7 @@ def read_hyperparameters(
         exclusive: Fields of which one at most may be given.
         strict: Refuse keys that the dataclass does not have, except ``seed``, which any router may be given;
             otherwise they are left to others.
+        also: Keys that are read elsewhere.
 
     Raises:
         ConfigError: A value is not what it must be, two that exclude each other are given, or, where
@@ -104,9 +106,10 @@ def read_hyperparameters(
     given = cfg["hparam"]
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # a dataclass
     if strict:
+        known = [*names, *also]
         for name in given:
-            if name not in names and name != SEED and name not in _shared.get():
-                raise config_error(source, ["hparam", str(name)], unknown(name, names))
+            if name not in known and name != SEED and name not in _shared.get():
+                raise config_error(source, ["hparam", str(name)], unknown(name, known))
     values = {name: given[name] for name in names if given.get(name) is not None}
     hints = get_type_hints(kind, include_extras=True)
     for name, value in values.items():

@@ -1,4 +1,4 @@
-"""Costs, and how far neighbours count."""
+"""What answers are expected to cost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytestmark = pytest.mark.torch
 
 
 def arranged(*rows: dict[str, Any], llms: tuple[str, ...] = ("a", "b")) -> Any:
@@ -18,7 +16,7 @@ def arranged(*rows: dict[str, Any], llms: tuple[str, ...] = ("a", "b")) -> Any:
 
 def test_prices_are_applied_to_tokens_and_observed_costs_stay() -> None:
     from llmrouter.completion.prices import Price
-    from llmrouter_pareto.costs import Costs
+    from llmrouter.learning.costs import Costs
 
     found = arranged(
         {"model_name": "a", "prompt_tokens": 100, "completion_tokens": 10, "cost": 9.0},
@@ -33,16 +31,3 @@ def test_prices_are_applied_to_tokens_and_observed_costs_stay() -> None:
     assert expected[0].tolist() == pytest.approx([(20 * costs.ratios[0] + 4 * 10) / 1e6, 0.25])
     assert Costs.from_json(costs.to_json()) == costs
     assert np.isnan(costs.expected(np.array([[10.0, 0.25]]), np.ones(1), np.ones(1), [None, None])[0, 0])
-
-
-def test_the_neighbours_count_as_far_as_they_help() -> None:
-    import torch
-
-    from llmrouter_pareto.fitting import best_shares
-
-    generator = torch.Generator().manual_seed(0)
-    moved = torch.randn(200, 3, generator=generator)
-    common = moved.mean(1, keepdim=True)
-    assert best_shares(moved, moved) == pytest.approx((0.75, 0.75))
-    assert best_shares(0.5 * common + 0.25 * (moved - common), moved) == pytest.approx((0.5, 0.375), abs=1e-6)
-    assert best_shares(-moved, moved) == (0.25, 0.25)

@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmrouter.completion.prices import Price, price_of
-from llmrouter.config import config_error
-from llmrouter.constraints import COST, MODEL
 from llmrouter.learning.outcomes import Array, Outcomes
-from llmrouter_pareto.hyperparameters import Hyperparameters
 
 TOKENS = "tokens"
 USD = "usd"
@@ -119,39 +116,6 @@ class Costs:
                 prompt = np.where(np.isnan(prompt), outcomes.estimated * ratio, prompt)
                 costs[:, number] = (prompt * price.input + outcomes.answer[:, number] * price.output) / 1e6
         return costs
-
-
-def check_costs(
-    settings: Hyperparameters,
-    costs: Costs,
-    llms: Sequence[str],
-    candidates: Mapping[str, Mapping[str, Any]],
-    source: object,
-) -> None:
-    """Check that a cost is known where the configuration goes by costs.
-
-    Args:
-        settings: What it asks for.
-        costs: How the costs of the LLMs are predicted.
-        llms: Their names.
-        candidates: The LLMs that may be chosen, with their prices as they are now.
-        source: Where the configuration was read, for errors.
-
-    Raises:
-        ConfigError: No candidate's cost is known, or not that of the LLM that sets the limit.
-    """
-    limit = settings.cost_constraint
-    key = COST if limit is not None else "trade_off" if settings.trade_off else None
-    named = limit.get(MODEL) if isinstance(limit, Mapping) else limit if isinstance(limit, str) else None
-    unknown = dict(zip(llms, costs.unknown(prices_of(candidates, llms)), strict=True))
-    needed = [unknown[name] for name in ([named] if named else candidates) if name in unknown]
-    if key is not None and needed and all(needed):
-        raise config_error(
-            source,
-            ["hparam", key],
-            f"the cost of {named or 'every LLM'} is unknown; give input_price and output_price in llm_data "
-            "and the tokens of answers in the routing data, or a cost in USD there",
-        )
 
 
 def prices_of(candidates: Mapping[str, Mapping[str, Any]], llms: Sequence[str]) -> list[Price | None]:
