@@ -121,3 +121,24 @@ def test_all_its_weights_come_from_the_generator(sparse: bool) -> None:
     assert first.hidden is not None
     assert other.hidden is not None
     assert numbers(next(first.hidden.parameters())) != numbers(next(other.hidden.parameters()))
+
+
+def test_features_that_are_not_kept_count_for_nothing() -> None:
+    import torch
+
+    from llmrouter_threshold.estimator import DifficultyEstimator
+
+    whole, (sparse, _) = estimator(hidden=3), both_kinds()
+    kept = torch.tensor([0, 2, DIM - 1], dtype=torch.int32)
+    model = DifficultyEstimator(**{**whole.shape, "kept": len(kept)}).eval()  # type: ignore[arg-type]
+    state = whole.state_dict()
+    state |= {name: state[name][kept] for name in ("linear", "embedding")}
+    model.load_state_dict({**state, "kept": kept})
+    with torch.no_grad():
+        for name in ("linear", "embedding"):
+            rest = [number for number in range(DIM) if number not in kept]
+            whole.get_parameter(name)[rest] = 0
+    assert numbers(model(sparse)) == pytest.approx(numbers(whole(sparse)), abs=1e-6)
+    again = DifficultyEstimator(**model.shape)  # type: ignore[arg-type]
+    again.load_state_dict(model.state_dict())
+    assert numbers(again.eval()(sparse)) == numbers(model(sparse))

@@ -328,3 +328,14 @@ sys.exit(status)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "thresholdrouter" in done.stdout
+
+
+def test_a_wide_embedding_is_of_the_features_that_occur(trained: Trained, loaded: Callable[[], Any]) -> None:
+    from llmrouter_threshold.estimator import DifficultyEstimator
+
+    router = trained(embedding_dim=768, hidden_dim=128, train_epoch=2)
+    # Of all features that the encoder may give it would take 400 MB.
+    assert Path("model.safetensors").stat().st_size < 20e6
+    assert isinstance(router.model, DifficultyEstimator)
+    query = {"query": "prove that words it has never seen are left out"}
+    assert loaded().route_single(query) == router.route_single(query)

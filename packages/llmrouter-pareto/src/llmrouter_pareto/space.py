@@ -97,10 +97,7 @@ class Space(nn.Module):
             return features
         if not self.sparse:
             raise ValueError("features are sparse, not dense")
-        numbers = self._numbers[features.indices]
-        there = numbers >= 0
-        before = functional.pad(there.cumsum(0), (1, 0))
-        return Features(features.values[there], numbers[there], before[features.offsets])
+        return features.renumbered(self._numbers[features.indices])
 
     def place(self, compacted: Features) -> Tensor:
         """Return where queries are in the small space, as unit vectors, (n, components)."""

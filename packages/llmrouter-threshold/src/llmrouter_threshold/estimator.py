@@ -21,7 +21,13 @@ class DifficultyEstimator(nn.Module):
         embedding_dim: Width of the learned embedding of sparse features, before the hidden layer.
         hidden_dim: Width of the hidden layer; 0: the linear part alone.
         dropout: Share of hidden units left out in training.
+        kept: Sparse: how many of the features count, those in `kept`; 0: all do.
+
+    Attributes:
+        kept: Numbers of the features that count, ascending, (kept,).
     """
+
+    kept: Tensor
 
     def __init__(
         self,
@@ -31,6 +37,7 @@ class DifficultyEstimator(nn.Module):
         embedding_dim: int = 64,
         hidden_dim: int = 0,
         dropout: float = 0.1,
+        kept: int = 0,
     ) -> None:
         super().__init__()
         self.dim = dim
@@ -43,15 +50,19 @@ class DifficultyEstimator(nn.Module):
             "embedding_dim": embedding_dim,
             "hidden_dim": hidden_dim,
             "dropout": dropout,
+            **({"kept": kept} if kept else {}),
         }
-        self.linear = nn.Parameter(torch.zeros(dim, heads))
+        rows = kept or dim
+        if kept:
+            self.register_buffer("kept", torch.zeros(kept, dtype=torch.int32))
+        self.linear = nn.Parameter(torch.zeros(rows, heads))
         self.bias = nn.Parameter(torch.zeros(heads))
         self.embedding: nn.Parameter | None = None
         self.hidden: nn.Sequential | None = None
         if hidden_dim:
             width = embedding_dim if sparse else dim
             if sparse:
-                self.embedding = nn.Parameter(torch.zeros(dim, embedding_dim))
+                self.embedding = nn.Parameter(torch.zeros(rows, embedding_dim))
             self.hidden = nn.Sequential(
                 nn.Dropout(dropout), _layer(width, hidden_dim), nn.ReLU(), _layer(hidden_dim, heads)
             )
@@ -65,6 +76,9 @@ class DifficultyEstimator(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Return logits of shape (n, heads)."""
+        if "kept" in self.shape and features.indices is not None:
+            places = torch.searchsorted(self.kept, features.indices).clamp(max=len(self.kept) - 1)
+            features = features.renumbered(torch.where(self.kept[places] == features.indices, places, -1))
         logits = project(features, self.linear) + self.bias
         if self.hidden is not None:
             inner = features.values if self.embedding is None else project(features, self.embedding)

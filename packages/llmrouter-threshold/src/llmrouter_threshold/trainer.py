@@ -121,6 +121,12 @@ class ThresholdTrainer(BaseTrainer):
         else:
             self._dim = encoded.shape[1]
         self._features = Features.of(encoded).to(self.device)
+        # An embedding of the features that several queries have. One of all that there may be would be a
+        # hundred times as large, and Adam would go through all of it in each step.
+        self._kept = torch.empty(0, dtype=torch.int32)
+        if settings.hidden_dim and self._features.indices is not None:
+            counts = torch.bincount(self._features.indices)
+            self._kept = torch.nonzero(counts > min(1, int(counts.max()) - 1))[:, 0].int()
         self._labels = torch.from_numpy(examples.labels).to(self.device)
 
     def _unseen_traffic(self) -> Features | None:
@@ -144,7 +150,10 @@ class ThresholdTrainer(BaseTrainer):
             settings.embedding_dim or 64,
             settings.hidden_dim,
             settings.dropout,
+            len(self._kept),
         )
+        if len(self._kept):
+            model.kept = self._kept
         model.initialise(seeded(settings.seed))
         self._model = model.to(self.device)
         self.router.model = self._model

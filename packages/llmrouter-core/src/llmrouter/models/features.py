@@ -53,6 +53,14 @@ class Features:
         places = torch.arange(int(offsets[-1])) + shift
         return Features(self.values[places], self.indices[places], offsets)
 
+    def renumbered(self, numbers: Tensor) -> Features:
+        """Return sparse features by other numbers, one for each value; negative ones are left out."""
+        if self.offsets is None:
+            raise TypeError("only sparse features have numbers")
+        there = numbers >= 0
+        before = functional.pad(there.cumsum(0), (1, 0))
+        return Features(self.values[there], numbers[there], before[self.offsets])
+
     def double(self) -> Features:
         """Return them with 64 bits each."""
         return replace(self, values=self.values.double())
