@@ -32,6 +32,9 @@ from llmrouter_lifecycle.store.accounts import Account, Reservation
 from llmrouter_lifecycle.store.database import Database
 from llmrouter_server.spending import Spending
 
+# Trying the states takes seconds: not for `make quick`.
+pytestmark = pytest.mark.slow
+
 BUDGET = 1.0
 # Sums of floats are off by so much.
 CLOSE = 1e-9

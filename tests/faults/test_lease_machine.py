@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -16,6 +17,9 @@ from llmrouter_lifecycle.store.leases import ATTEMPTS, LeaseLostError, Task, end
 from llmrouter_lifecycle.store.schema import jobs, tasks
 from llmrouter_lifecycle.store.workers import Workers
 from tests.faults.test_lease_simulation import LEASE, Clock, job
+
+# Trying the states takes seconds: not for `make quick`.
+pytestmark = pytest.mark.slow
 
 NAMES = ("one", "two", "three")
 workers_ = st.sampled_from(NAMES)

@@ -23,6 +23,9 @@ from llmrouter.evaluation.result import Evaluation
 from llmrouter.models.router import Router
 from llmrouter.routing import DecisionEngine
 
+# Drawing takes seconds: not for `make quick`.
+pytestmark = pytest.mark.slow
+
 NAMES = ("meta/small", "large", "a & b", "<huge>")
 
 
