@@ -199,7 +199,7 @@ class _Watch:
 def _tell_end(parent: int, pipe: int) -> NoReturn:
     """Wait until the process that imports plugins ends, and say what it imported; then end."""
     try:
-        os.close(1)  # whoever reads what this command writes must not wait for this process
+        os.close(1)  # a reader of the output must not wait for this process
         importing = b""
         while reported := os.read(pipe, 65536):
             importing = reported.splitlines()[-1]

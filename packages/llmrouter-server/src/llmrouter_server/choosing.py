@@ -15,7 +15,7 @@ from llmrouter_server import tracing
 from llmrouter_server.asgi import Request
 from llmrouter_server.errors import GatewayError, constraint_error
 from llmrouter_server.gateway import AUTO
-from llmrouter_server.parsing import Asked
+from llmrouter_server.parsing import Asked, request_of
 from llmrouter_server.requirements import Demand, able
 
 
@@ -81,7 +81,7 @@ async def choose(request: Request, asked: Asked, demand: Demand) -> Choice:
     names = able(gateway.candidates, decider.candidates, demand, now)
     started = perf_counter()
     with tracing.span("route", {"llmrouter.router": decider.name}):
-        query = query_from(asked.request, gateway.settings.mode)
+        query = query_from(request_of(asked), gateway.settings.mode)
         if len(names) != len(decider.candidates):
             query[ALLOWED] = names
         decision = await decider.decide(query)

@@ -70,26 +70,6 @@ class _Common(msgspec.Struct, kw_only=True):
         return max(filter(None, (self.max_completion_tokens, self.max_tokens)), default=None)
 
     @property
-    def conversation(self) -> Sequence[Mapping[str, Any]]:
-        """What is asked, as chat messages."""
-        raise NotImplementedError
-
-    @property
-    def request(self) -> dict[str, Any]:
-        """What routers look at, as a chat request has it."""
-        tokens = {name: getattr(self, name) for name in LIMITS}
-        told = {
-            "tools": self.tools,
-            **{name: value and int(value) for name, value in tokens.items()},
-            KEY: self.routing_constraint,
-        }
-        return {
-            "model": self.model,
-            "messages": list(self.conversation),
-            **{name: value for name, value in told.items() if value is not None},
-        }
-
-    @property
     def prompts(self) -> int:
         """Number of prompts, each of which is answered."""
         return 1
@@ -178,6 +158,21 @@ class RouteAsked(_Common, kw_only=True):
 
 # Each tells its text as ``conversation``, in the form of chat messages.
 Asked = ChatAsked | TextAsked | RouteAsked
+
+
+def request_of(asked: Asked) -> dict[str, Any]:
+    """Return what routers look at of a request, as a chat request has it."""
+    tokens = {name: getattr(asked, name) for name in LIMITS}
+    told = {
+        "tools": asked.tools,
+        **{name: value and int(value) for name, value in tokens.items()},
+        KEY: asked.routing_constraint,
+    }
+    return {
+        "model": asked.model,
+        "messages": list(asked.conversation),
+        **{name: value for name, value in told.items() if value is not None},
+    }
 
 
 def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:

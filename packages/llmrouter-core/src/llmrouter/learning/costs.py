@@ -98,7 +98,7 @@ class Costs:
         return costs
 
     def unknown(self, prices: Sequence[Price | None]) -> list[bool]:
-        """Tell of which LLMs no cost can be expected, at the price of each."""
+        """Return whether the cost of each LLM is unknown, given its price."""
         return [
             unit is None or (unit == TOKENS and price is None)
             for unit, price in zip(self.units, prices, strict=True)

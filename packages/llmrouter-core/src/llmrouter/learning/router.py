@@ -286,7 +286,7 @@ class LearnedRouter(Router):
         if not any(name in self.llm_data for name in llms):
             raise CheckpointError(
                 path,
-                f"was trained for {', '.join(llms)}, none of which is a candidate; train the router anew",
+                f"was trained for {', '.join(llms)}, none of which is a candidate; train the router again",
             )
         self.take_over(learned)
 

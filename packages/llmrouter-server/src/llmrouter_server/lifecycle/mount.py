@@ -24,6 +24,7 @@ from llmrouter_server import tracing
 from llmrouter_server.choosing import Choice
 from llmrouter_server.errors import GatewayError, retry_after
 from llmrouter_server.lifecycle.threads import Threads
+from llmrouter_server.parsing import request_of
 from llmrouter_server.requirements import able
 from llmrouter_server.timing import TimeLimitError, within
 from llmrouter_server.unavailable import RETRY_SECONDS
@@ -74,7 +75,7 @@ class Lifecycle:
                 chat.choose,
                 self.home,
                 caller_of(request.key),
-                asked.request,
+                request_of(asked),
                 lambda names: able(candidates, names, demand, now),
                 owners=request.gateway.sharers(request.key),
             )
@@ -142,5 +143,5 @@ def told_as_the_protocol_does() -> Iterator[None]:
 def _import_routers() -> None:
     try:
         import_routers()
-    except Exception:
+    except Exception:  # a library may raise anything while it is imported; requests that need it say so
         logger.exception("What trained routers need cannot be imported")
